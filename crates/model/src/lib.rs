@@ -1,0 +1,19 @@
+//! The nouns of Howdah: ids, names, plans, versions, the state machines with their tables, and the
+//! messages that the parts exchange. Everything here is pure: no I/O, no clock, no async, so that
+//! it can be enumerated in tests and shared by every role.
+
+pub mod agent;
+pub mod database;
+pub mod explain;
+pub mod ids;
+pub mod machine;
+pub mod name;
+pub mod operation;
+pub mod participant;
+pub mod plan;
+pub mod route;
+pub mod scram;
+pub mod secret;
+pub mod setting;
+pub mod size;
+pub mod version;

@@ -1,0 +1,127 @@
+//! Operations: what people ask for and what takes time. Each is a small machine of its own with
+//! deadlines and an undo; the supervisors (participant, database) bring the effects about.
+
+pub mod destroy;
+pub mod promote;
+pub mod provision;
+pub mod reset;
+
+use serde::{Deserialize, Serialize};
+
+/// What was asked for.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Operation {
+    /// Make a database.
+    Provision,
+    /// Empty a database.
+    Reset,
+    /// Make a database an app's primary.
+    Promote,
+    /// Remove a database.
+    Destroy,
+}
+
+/// How an operation ended, or that it has not.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Outcome {
+    /// Still at work.
+    Running,
+    /// Done as asked.
+    Done,
+    /// It could not be done, and nothing of it is left.
+    Undone,
+    /// It stands still until a person acts.
+    NeedsOperator,
+}
+
+/// Whether a step that is one write to the store has been made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Mark {
+    /// Not yet.
+    Missing,
+    /// Yes.
+    Made,
+}
+
+/// Whether somebody changed their mind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Wish {
+    /// It is still wanted.
+    Stands,
+    /// It was cancelled, or superseded by another operation.
+    Cancelled,
+}
+
+/// What happens when `new` is asked for while `running` is under way on the same database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Both go on.
+    Together,
+    /// `new` is refused.
+    Refused(&'static str),
+    /// `new` takes over: `running` is cancelled.
+    Supersedes,
+}
+
+/// The conflict matrix of operations on one database.
+#[must_use]
+pub fn admit(running: Operation, new: Operation) -> Admission {
+    use Admission::{Refused, Supersedes, Together};
+    use Operation::{Destroy, Promote, Provision, Reset};
+    match (running, new) {
+        (Destroy, _) => Refused("it is being destroyed"),
+        (Provision | Reset | Promote, Destroy) => Supersedes,
+        (_, Provision) => Refused("it exists already"),
+        (Provision, Reset) => Refused("it is still being made"),
+        (Provision | Reset, Promote) => Together,
+        (Reset, Reset) => Refused("it is being reset already"),
+        (Promote, Reset) => Together,
+        (Promote, Promote) => Refused("it is being promoted already"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strum::IntoEnumIterator;
+
+    #[test]
+    fn nothing_starts_beside_a_destroy_and_a_destroy_is_never_blocked_by_anything_else() {
+        for op in Operation::iter() {
+            assert!(matches!(admit(Operation::Destroy, op), Admission::Refused(_)));
+            if op != Operation::Destroy {
+                assert_eq!(admit(op, Operation::Destroy), Admission::Supersedes);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Every setting of the platform, in one list: `howdah env` prints it, and each role reads its part.
+
+/// One environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds when it is not set, for people.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub means: &'static str,
+}
+
+/// The settings, in the order in which they are shown.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "HOWDAH_HOME",
+        default: "/var/lib/howdah as root, ~/.local/share/howdah otherwise",
+        means: "directory of all state of the platform and its databases",
+    },
+    Setting {
+        name: "HOWDAH_LISTEN",
+        default: "127.0.0.1:5080",
+        means: "address of the HTTP API and the dashboard",
+    },
+    Setting {
+        name: "HOWDAH_GATEWAY_LISTEN",
+        default: "127.0.0.1:5433",
+        means: "address of the gateway: where applications reach their databases",
+    },
+    Setting {
+        name: "HOWDAH_GATEWAY_HOST",
+        default: "the address of HOWDAH_GATEWAY_LISTEN",
+        means: "host name that database URLs carry; the gateway's certificate covers it",
+    },
+    Setting {
+        name: "HOWDAH_GATEWAY_PLAINTEXT",
+        default: "refuse",
+        means: "`loopback` lets clients of this machine connect without TLS",
+    },
+    Setting {
+        name: "HOWDAH_DATABASE_URL",
+        default: "a cluster that the platform makes for itself",
+        means: "PostgreSQL database for the platform's own state",
+    },
+    Setting {
+        name: "HOWDAH_ETCD_ENDPOINTS",
+        default: "an etcd that the platform runs for itself",
+        means: "addresses of etcd, separated by commas",
+    },
+    Setting {
+        name: "HOWDAH_ARCHIVE_URL",
+        default: "a directory below HOWDAH_HOME",
+        means: "object store for WAL, base backups and dumps (used by the archive, not yet there)",
+    },
+    Setting {
+        name: "HOWDAH_PG_BINDIRS",
+        default: "/usr/lib/postgresql/*/bin",
+        means: "directories with PostgreSQL's programs, separated by colons",
+    },
+    Setting {
+        name: "HOWDAH_RUN_AS",
+        default: "postgres when run as root, else the user itself",
+        means: "operating system user of the PostgreSQL processes",
+    },
+    Setting {
+        name: "HOWDAH_POOL_SIZE",
+        default: "1",
+        means: "ready clusters kept for the next standard-0 database of the default version",
+    },
+    Setting {
+        name: "HOWDAH_SECRET_KEY",
+        default: "a file of mode 0600 below HOWDAH_HOME",
+        means: "key that encrypts stored secrets: 32 bytes in Base64 (or HOWDAH_SECRET_KEY_FILE)",
+    },
+    Setting {
+        name: "HOWDAH_VAR_PREFIX",
+        default: "HEROKU_POSTGRESQL",
+        means: "prefix of the config vars of second and further databases",
+    },
+    Setting {
+        name: "HOWDAH_LOG",
+        default: "info",
+        means: "what is logged: a level, or a filter such as `howdah_gateway=debug`",
+    },
+    Setting {
+        name: "HOWDAH_URL",
+        default: "http:// and HOWDAH_LISTEN",
+        means: "command line: address of the platform",
+    },
+    Setting {
+        name: "HOWDAH_TOKEN",
+        default: "what `howdah login` or the first `howdah up` stored",
+        means: "command line: API key",
+    },
+    Setting {
+        name: "HOWDAH_APP",
+        default: "HEROKU_APP, else the app of the Git remote",
+        means: "command line: the app when `-a` is not given",
+    },
+    Setting {
+        name: "HOWDAH_CONFIG_DIR",
+        default: "$XDG_CONFIG_HOME/howdah or ~/.config/howdah",
+        means: "command line: directory of the stored key",
+    },
+];

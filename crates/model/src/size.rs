@@ -1,0 +1,43 @@
+//! Sizes as people read them.
+
+use std::fmt;
+
+/// A number of bytes. Prints as PostgreSQL and Heroku do: `6.4 MB`, powers of 1024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+        if self.0 < 1024 {
+            return write!(f, "{} bytes", self.0);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+        let mut size = self.0 as f64 / 1024.0;
+        let mut unit = 0;
+        while size >= 1000.0 && unit + 1 < UNITS.len() {
+            size /= 1024.0;
+            unit += 1;
+        }
+        if size >= 100.0 {
+            write!(f, "{size:.0} {}", UNITS[unit])
+        } else {
+            write!(f, "{size:.1} {}", UNITS[unit])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m23_sizes_are_in_human_units() {
+        let shown = |bytes| Bytes(bytes).to_string();
+        assert_eq!(shown(0), "0 bytes");
+        assert_eq!(shown(6_710_886), "6.4 MB");
+        assert_eq!(shown(44_851), "43.8 kB");
+        assert_eq!(shown(1_073_741_824), "1.0 GB");
+        assert_eq!(shown(1_047_000), "1.0 MB");
+    }
+}

@@ -1,0 +1,90 @@
+//! PostgreSQL's versions.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A major version, such as 18.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Major(pub u16);
+
+impl fmt::Display for Major {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Major {
+    type Err = NotAVersion;
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        match text.parse() {
+            Ok(major @ 10..=99) => Ok(Self(major)),
+            Ok(_) | Err(_) => Err(NotAVersion(text.to_owned())),
+        }
+    }
+}
+
+/// A full version, such as 15.20.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Version {
+    /// The major version.
+    pub major: Major,
+    /// The minor version.
+    pub minor: u16,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Version {
+    type Err = NotAVersion;
+    /// Accepts `15.20`, and what distributions append (`15.20 (Debian …)`); a development version
+    /// such as `19beta1` counts as minor 0.
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let bad = || NotAVersion(text.to_owned());
+        let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
+        let major = digits(text);
+        let rest = text[major.len()..].strip_prefix('.').unwrap_or("0");
+        let minor = digits(rest).parse().map_err(|_| bad())?;
+        Ok(Self { major: major.parse().map_err(|_| bad())?, minor })
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = NotAVersion;
+    fn try_from(text: String) -> Result<Self, NotAVersion> {
+        text.parse()
+    }
+}
+
+/// Not a version of PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a PostgreSQL version")]
+pub struct NotAVersion(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_programs_print_them() {
+        let version = |text: &str| text.parse::<Version>().map(|v| v.to_string());
+        assert_eq!(version("15.20"), Ok("15.20".into()));
+        assert_eq!(version("18.6 (Debian 18.6-1)"), Ok("18.6".into()));
+        assert_eq!(version("19beta1"), Ok("19.0".into()));
+        assert!(version("").is_err() && version("abc").is_err() && version("15.").is_err());
+        assert!("9".parse::<Major>().is_err() && "18.1".parse::<Major>().is_err());
+    }
+}
