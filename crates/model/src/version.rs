@@ -26,6 +26,39 @@ impl FromStr for Major {
     }
 }
 
+/// The newest major version that the community has released.
+pub const CURRENT: Major = Major(18);
+
+/// What the platform promises for a major version (C37).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum Support {
+    /// Newer than the newest release: to try out.
+    Beta,
+    /// The newest release or one of the three before it.
+    Supported,
+    /// Older: databases that have it keep it, new ones do not get it.
+    Deprecated,
+}
+
+impl Major {
+    /// What the platform promises for this version.
+    #[must_use]
+    pub fn support(self) -> Support {
+        match self.0 {
+            major if major > CURRENT.0 => Support::Beta,
+            major if major + 3 >= CURRENT.0 => Support::Supported,
+            _ => Support::Deprecated,
+        }
+    }
+
+    /// The version that a new database gets when none is named (C39): the newest supported one of
+    /// those that are there.
+    pub fn default_of(there: impl IntoIterator<Item = Self>) -> Option<Self> {
+        there.into_iter().filter(|major| major.support() == Support::Supported).max()
+    }
+}
+
 /// A full version, such as 15.20.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -77,6 +110,16 @@ pub struct NotAVersion(pub String);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c37_c39_the_newest_four_are_supported_and_the_newest_of_them_is_the_default() {
+        let support = |major| Major(major).support();
+        assert_eq!((support(14), support(15)), (Support::Deprecated, Support::Supported));
+        assert_eq!((support(18), support(19)), (Support::Supported, Support::Beta));
+        let default = |there: &[u16]| Major::default_of(there.iter().copied().map(Major));
+        assert_eq!(default(&[14, 15, 17, 19]), Some(Major(17)));
+        assert_eq!(default(&[14, 19]), None);
+    }
 
     #[test]
     fn versions_are_read_as_programs_print_them() {
