@@ -8,6 +8,8 @@ pub mod reset;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::Kind;
+
 /// What was asked for.
 #[derive(
     Clone,
@@ -34,6 +36,19 @@ pub enum Operation {
     Promote,
     /// Remove a database.
     Destroy,
+}
+
+impl Operation {
+    /// The machine that carries it out.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Provision => Kind::Provision,
+            Self::Reset => Kind::Reset,
+            Self::Promote => Kind::Promote,
+            Self::Destroy => Kind::Destroy,
+        }
+    }
 }
 
 /// How an operation ended, or that it has not.

@@ -98,6 +98,10 @@ create table participants (
     pooled boolean not null,
     restarts integer not null default 0,
     expected_disruption_until timestamptz,
+    -- The newest revision that its agent took with `wanted = absent`, and the number of an
+    -- observation that was made after that: only from there on does absence mean that it is gone.
+    told_revision bigint,
+    told_change bigint,
     created_at timestamptz not null,
     removed_at timestamptz
 );
@@ -116,6 +120,8 @@ create table databases (
     -- Its name within PostgreSQL, unique for ever.
     name text not null constraint databases_name_key unique,
     incarnation integer not null default 1,
+    -- The revision of its participant that carries the newest change of the database.
+    revision bigint not null default 0,
     created_at timestamptz not null,
     removed_at timestamptz
 );
@@ -189,6 +195,8 @@ create index on releases (operation_id);
 -- Where each state machine is. Its id is the id of its participant, database or operation.
 create table machines (
     id uuid primary key,
+    -- The order in which they were made.
+    serial bigint generated always as identity,
     kind text not null,
     state text not null,
     since timestamptz not null,
@@ -197,14 +205,21 @@ create table machines (
     -- Effects tried since the state was entered.
     attempt integer not null default 0,
     wake_at timestamptz not null,
-    -- Counts wakes, so that one which arrives during a tick is not slept over.
-    wakes bigint not null default 0,
     -- The worker's claim: a random token, and until when it holds.
     lease uuid,
     lease_until timestamptz,
     last_error text
 );
 create index machines_due on machines (wake_at) where not over;
+
+-- Machines that something has changed for. A claim takes the row away, so that one which arrives
+-- during a tick is not slept over. To insert one takes no lock on the machine, so that machines
+-- which wake each other cannot wait for each other in a circle.
+create table wakes (
+    id bigint generated always as identity primary key,
+    machine_id uuid not null
+);
+create index on wakes (machine_id);
 
 -- Every change of state, with its reason.
 create table transitions (

@@ -1,0 +1,122 @@
+//! Credentials: the roles of a database, with their passwords (encrypted) and verifiers.
+
+use howdah_model::ids::{CredentialId, DatabaseId};
+use howdah_model::name::RoleName;
+use howdah_model::scram::Verifier;
+use jiff::Timestamp;
+use sqlx::FromRow;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::column::{Columns, Named, Sealed, at};
+use crate::connection::{Connection, Tx};
+use crate::error::Result;
+
+/// The name of the credential that every database has; its role owns the database.
+pub const DEFAULT: &str = "default";
+
+/// A role of one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Its id.
+    pub id: CredentialId,
+    /// The database that it opens.
+    pub database_id: DatabaseId,
+    /// Its name among those of the database.
+    pub name: String,
+    /// Its role within PostgreSQL.
+    pub role: RoleName,
+    /// Its password, encrypted for this row.
+    pub password: Sealed,
+    /// What PostgreSQL and the gateway check a password against.
+    pub verifier: Verifier,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it opens nothing any more.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl FromRow<'_, PgRow> for Credential {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.id("id")?,
+            database_id: row.id("database_id")?,
+            name: row.try_get("name")?,
+            role: row.named("role")?,
+            password: row.sealed("password")?,
+            verifier: row.named("verifier")?,
+            created_at: row.time("created_at")?,
+            revoked_at: row.time_or_null("revoked_at")?,
+        })
+    }
+}
+
+/// Inserts a credential.
+///
+/// # Errors
+/// A conflict with `credentials_name_key` when the database has one of that name.
+pub async fn insert(tx: &mut Tx, new: &Credential) -> Result<()> {
+    sqlx::query(
+        "insert into credentials (id, database_id, name, role, password, verifier, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(new.id.0)
+    .bind(new.database_id.0)
+    .bind(&new.name)
+    .bind(new.role.as_str())
+    .bind(&new.password.0)
+    .bind(Named(&new.verifier))
+    .bind(at(new.created_at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The credentials of a database that have not been revoked, the oldest (the default) first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Connection, database: DatabaseId) -> Result<Vec<Credential>> {
+    let all = sqlx::query_as(
+        "select * from credentials where database_id = $1 and revoked_at is null
+         order by created_at, id",
+    )
+    .bind(database.0)
+    .fetch_all(conn)
+    .await?;
+    Ok(all)
+}
+
+/// The credential of a database with that name, unless it was revoked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut Connection,
+    database: DatabaseId,
+    name: &str,
+) -> Result<Option<Credential>> {
+    let found = sqlx::query_as(
+        "select * from credentials where database_id = $1 and name = $2 and revoked_at is null",
+    )
+    .bind(database.0)
+    .bind(name)
+    .fetch_optional(conn)
+    .await?;
+    Ok(found)
+}
+
+/// Revokes all credentials of a database.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn revoke_all(tx: &mut Tx, database: DatabaseId, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "update credentials set revoked_at = $2 where database_id = $1 and revoked_at is null",
+    )
+    .bind(database.0)
+    .bind(at(now))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! The table `observations`: what was seen of databases.

@@ -1,0 +1,1 @@
+//! The table `participants`: PostgreSQL instances.

@@ -1,0 +1,1 @@
+//! The table `servers`: machines that run an agent.

@@ -1,0 +1,1 @@
+//! The table `timelines`: histories of WAL.
