@@ -1,39 +1,37 @@
 //! Add-ons: databases as the API shows them. Only reads; the rows are those of `databases`.
 
 use howdah_model::agent::Wanted;
+use howdah_model::database::State;
 use howdah_model::ids::{AccountId, AppId, DatabaseId};
 use howdah_model::name::{AddonName, AppName, DatabaseName};
-use howdah_model::{database, plan};
+use howdah_model::plan::Plan;
+use howdah_model::version::Major;
 use jiff::Timestamp;
-use sqlx::FromRow;
-use uuid::Uuid;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
 
+use crate::column::{Columns, Named};
+use crate::databases::plan_of;
 use crate::{Connection, Result};
 
 /// A database as an add-on of its app.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addon {
     /// The database.
-    #[sqlx(try_from = "Uuid")]
     pub id: DatabaseId,
     /// Its name as an add-on.
-    #[sqlx(try_from = "String")]
     pub name: AddonName,
     /// The app that owns it.
-    #[sqlx(try_from = "Uuid")]
     pub app_id: AppId,
     /// The name of that app.
-    #[sqlx(try_from = "String")]
     pub app_name: AppName,
-    /// Its plan, without the service's name.
-    pub plan: String,
+    /// Its plan.
+    pub plan: &'static Plan,
     /// The major version of PostgreSQL.
-    pub major: i16,
+    pub major: Major,
     /// Its name within PostgreSQL.
-    #[sqlx(try_from = "String")]
     pub database_name: DatabaseName,
     /// When it was asked for.
-    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
     pub created_at: Timestamp,
     /// Whether its app has been told its URL.
     pub published: bool,
@@ -41,27 +39,29 @@ pub struct Addon {
     pub destroying: bool,
     /// Whether the account that asks may see the app that owns it, and not only one that uses it.
     pub owned: bool,
-    state: String,
-    /// Since when it is in its state.
-    #[sqlx(try_from = "jiff_sqlx::Timestamp")]
+    /// How it fares.
+    pub state: State,
+    /// Since when.
     pub since: Timestamp,
 }
 
-impl Addon {
-    /// How the database fares.
-    ///
-    /// # Errors
-    /// When the store holds a state that this version does not know.
-    pub fn state(&self) -> Result<database::State, strum::ParseError> {
-        self.state.parse()
-    }
-
-    /// Its plan.
-    ///
-    /// # Errors
-    /// When the store holds a plan that this version does not know.
-    pub fn plan(&self) -> Result<&'static plan::Plan, plan::NoSuchPlan> {
-        plan::find(&self.plan)
+impl FromRow<'_, PgRow> for Addon {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.id("id")?,
+            name: row.named("name")?,
+            app_id: row.id("app_id")?,
+            app_name: row.named("app_name")?,
+            plan: plan_of(row)?,
+            major: row.major("major")?,
+            database_name: row.named("database_name")?,
+            created_at: row.time("created_at")?,
+            published: row.try_get("published")?,
+            destroying: row.try_get("destroying")?,
+            owned: row.try_get("owned")?,
+            state: row.named("state")?,
+            since: row.time("since")?,
+        })
     }
 }
 
@@ -95,7 +95,7 @@ macro_rules! select {
 pub async fn list_visible(conn: &mut Connection, account: AccountId) -> Result<Vec<Addon>> {
     Ok(sqlx::query_as(select!("order by a.name, d.created_at, d.id"))
         .bind(account.0)
-        .bind(<&str>::from(Wanted::Present))
+        .bind(Named(Wanted::Present))
         .fetch_all(conn)
         .await?)
 }
@@ -108,7 +108,7 @@ pub async fn find_visible(
 ) -> Result<Option<Addon>> {
     Ok(sqlx::query_as(select!("and (d.addon_name = $3 or d.id::text = lower($3))"))
         .bind(account.0)
-        .bind(<&str>::from(Wanted::Present))
+        .bind(Named(Wanted::Present))
         .bind(name_or_id)
         .fetch_optional(conn)
         .await?)
@@ -126,7 +126,7 @@ pub async fn list_by_app(
          order by d.created_at, d.id"
     ))
     .bind(account.0)
-    .bind(<&str>::from(Wanted::Present))
+    .bind(Named(Wanted::Present))
     .bind(app.0)
     .fetch_all(conn)
     .await?)
