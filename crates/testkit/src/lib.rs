@@ -2,3 +2,4 @@
 //! own below HOWDAH_TEST_TMP (or the system's directory for temporary files).
 
 pub mod platform;
+pub mod scratch;
