@@ -1,0 +1,25 @@
+//! The settings of the control plane.
+
+/// What the executable hands in, read from the environment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Ready clusters kept on each server for the next database (`HOWDAH_POOL_SIZE`).
+    pub pool_size: u32,
+    /// Prefix of the names of second and further attachments (`HOWDAH_VAR_PREFIX`).
+    pub var_prefix: String,
+    /// The host that database URLs carry (`HOWDAH_GATEWAY_HOST`).
+    pub gateway_host: String,
+    /// The port that database URLs carry (that of `HOWDAH_GATEWAY_LISTEN`).
+    pub gateway_port: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pool_size: 1,
+            var_prefix: "HEROKU_POSTGRESQL".to_owned(),
+            gateway_host: "127.0.0.1".to_owned(),
+            gateway_port: 5433,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What encrypts secrets at rest: ChaCha20-Poly1305, bound to the row and column that they are in.
+
+use std::fmt::{self, Display};
+
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use howdah_model::secret::Secret;
+use howdah_store::Sealed;
+
+/// The first byte of what is sealed: tells later forms apart.
+const FORM: u8 = 1;
+
+/// The key of the platform (`HOWDAH_SECRET_KEY`). `Debug` does not show it.
+pub struct Keyring {
+    key: LessSafeKey,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyring(***)")
+    }
+}
+
+/// The key is not 32 bytes in Base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the secret key is not 32 bytes in Base64 (`openssl rand -base64 32` makes one)")]
+pub struct NotAKey;
+
+/// A secret cannot be decrypted: it was encrypted with another key, belongs to another row, or was
+/// changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{column}` cannot be decrypted: HOWDAH_SECRET_KEY is not the key it was stored with")]
+pub struct CannotOpen {
+    /// Where it lies.
+    pub column: &'static str,
+}
+
+impl Keyring {
+    /// The keyring of a key.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, key);
+        let key = key.expect("ChaCha20-Poly1305 takes every key of 32 bytes");
+        Self { key: LessSafeKey::new(key) }
+    }
+
+    /// The keyring of a key in Base64, as `HOWDAH_SECRET_KEY` has it.
+    ///
+    /// # Errors
+    /// When it is not 32 bytes.
+    pub fn from_base64(text: &Secret) -> Result<Self, NotAKey> {
+        let bytes = STANDARD.decode(text.reveal().trim()).map_err(|_| NotAKey)?;
+        let key: [u8; 32] = bytes.try_into().map_err(|_| NotAKey)?;
+        Ok(Self::new(&key))
+    }
+
+    /// A new random key, in Base64.
+    #[must_use]
+    pub fn generate() -> Secret {
+        let mut key = [0; 32];
+        crate::password::fill(&mut key);
+        Secret::new(STANDARD.encode(key))
+    }
+
+    /// Encrypts a value for the given column (`table.column`) of the given row.
+    #[must_use]
+    pub fn seal(&self, column: &'static str, row: impl Display, value: &[u8]) -> Sealed {
+        // Random nonces of 96 bits: the few secrets of a platform never come near a collision.
+        let mut nonce = [0; NONCE_LEN];
+        crate::password::fill(&mut nonce);
+        let mut bytes = value.to_vec();
+        self.key
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                associated(column, row),
+                &mut bytes,
+            )
+            .expect("sealing a value that fits into memory does not fail");
+        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + bytes.len());
+        sealed.push(FORM);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(&bytes);
+        Sealed(sealed)
+    }
+
+    /// Decrypts what [`Keyring::seal`] made for the same column and row.
+    ///
+    /// # Errors
+    /// When it was made with another key or for another place, or was changed.
+    pub fn open(
+        &self,
+        column: &'static str,
+        row: impl Display,
+        sealed: &Sealed,
+    ) -> Result<Vec<u8>, CannotOpen> {
+        let cannot = CannotOpen { column };
+        let (Some(&FORM), Some(rest)) = (sealed.0.first(), sealed.0.get(1..)) else {
+            return Err(cannot);
+        };
+        let (nonce, bytes) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| cannot.clone())?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| cannot.clone())?;
+        let mut bytes = bytes.to_vec();
+        let length = self
+            .key
+            .open_in_place(nonce, associated(column, row), &mut bytes)
+            .map_err(|_| cannot)?
+            .len();
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// Decrypts a text, such as a password.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`]; also when it is no text.
+    pub fn open_text(
+        &self,
+        column: &'static str,
+        row: impl Display,
+        sealed: &Sealed,
+    ) -> Result<Secret, CannotOpen> {
+        let bytes = self.open(column, row, sealed)?;
+        String::from_utf8(bytes).map(Secret::new).map_err(|_| CannotOpen { column })
+    }
+}
+
+fn associated(column: &'static str, row: impl Display) -> Aad<String> {
+    Aad::from(format!("{column}\0{row}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_only_with_its_key_and_in_its_place() {
+        let (ours, other) = (Keyring::new(&[7; 32]), Keyring::new(&[8; 32]));
+        let sealed = ours.seal("credentials.password", 1, b"geheim");
+        let opened = ours.open_text("credentials.password", 1, &sealed).expect("ours");
+        assert_eq!(opened.reveal(), "geheim");
+        assert!(other.open("credentials.password", 1, &sealed).is_err());
+        assert!(ours.open("credentials.password", 2, &sealed).is_err());
+        assert!(ours.open("config_vars.value", 1, &sealed).is_err());
+        for cut in 0..sealed.0.len() {
+            let cut = Sealed(sealed.0[..cut].to_vec());
+            assert!(ours.open("credentials.password", 1, &cut).is_err());
+        }
+        let mut changed = sealed.clone();
+        *changed.0.last_mut().expect("not empty") ^= 1;
+        assert!(ours.open("credentials.password", 1, &changed).is_err());
+        assert_ne!(sealed, ours.seal("credentials.password", 1, b"geheim"), "a nonce of its own");
+        assert!(!format!("{ours:?}{sealed:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn a_generated_key_is_a_key_and_nothing_else_is() {
+        assert!(Keyring::from_base64(&Keyring::generate()).is_ok());
+        for bad in ["", "short", "AAAA", "%%%"] {
+            assert_eq!(Keyring::from_base64(&Secret::new(bad.into())).err(), Some(NotAKey));
+        }
+    }
+}
