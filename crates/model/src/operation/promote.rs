@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Mark, Wish};
 use crate::machine::{Kind, Machine, Row, Step, Undo};
+use crate::name::AttachmentName;
+
+/// What is asked for beside the database and the app: `operations.arguments`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arguments {
+    /// The app's attachment that shall point to the database; it points to another now.
+    pub attachment: AttachmentName,
+    /// With which credential: `None` for the default, else `credential:NAME`.
+    pub namespace: Option<String>,
+}
 
 /// Where the promotion is.
 #[derive(

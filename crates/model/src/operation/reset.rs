@@ -11,6 +11,14 @@ use super::{Mark, Wish};
 use crate::database;
 use crate::machine::{Kind, Machine, Row, SOON, Step, Undo};
 
+/// What is asked for beside the database: `operations.arguments`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arguments {
+    /// Extensions to create in the empty database, by name.
+    #[serde(default)]
+    pub extensions: Vec<String>,
+}
+
 /// Where the emptying of a database is.
 #[derive(
     Clone,
