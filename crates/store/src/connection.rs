@@ -94,6 +94,11 @@ impl Store {
         Ok(listener)
     }
 
+    /// A connection outside the pool, for what must be held.
+    pub(crate) async fn session(&self) -> Result<PgConnection> {
+        Ok(self.pool.connect_options().connect().await?)
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -12,6 +12,7 @@
 mod column;
 mod connection;
 mod error;
+mod exclusive;
 
 pub mod accounts;
 pub mod addons;
@@ -36,3 +37,4 @@ pub mod transitions;
 pub use column::{Named, Sealed};
 pub use connection::{Connection, ReadConnection, Reader, Snapshot, Store, Tx};
 pub use error::{Error, Result};
+pub use exclusive::Exclusive;
