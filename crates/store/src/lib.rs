@@ -38,3 +38,4 @@ pub use column::{Named, Sealed};
 pub use connection::{Connection, ReadConnection, Reader, Snapshot, Store, Tx};
 pub use error::{Error, Result};
 pub use exclusive::Exclusive;
+pub use sqlx::postgres::PgConnectOptions as ConnectOptions;
