@@ -102,6 +102,8 @@ create table participants (
     -- observation that was made after that: only from there on does absence mean that it is gone.
     told_revision bigint,
     told_change bigint,
+    -- The directory of its unix socket, as its agent said it the last time.
+    socket_dir text,
     created_at timestamptz not null,
     removed_at timestamptz
 );
@@ -122,6 +124,8 @@ create table databases (
     incarnation integer not null default 1,
     -- The revision of its participant that carries the newest change of the database.
     revision bigint not null default 0,
+    -- Created in it when an incarnation is made.
+    extensions text[] not null default '{}',
     created_at timestamptz not null,
     removed_at timestamptz
 );
@@ -142,6 +146,7 @@ create table credentials (
     revoked_at timestamptz
 );
 create unique index credentials_name_key on credentials (database_id, name) where revoked_at is null;
+create index on credentials (revoked_at);
 
 create table attachments (
     id uuid primary key,
@@ -210,7 +215,8 @@ create table machines (
     lease_until timestamptz,
     last_error text
 );
-create index machines_due on machines (wake_at) where not over;
+create index machines_due on machines (wake_at) where not over and lease is null;
+create index machines_leased on machines (lease_until) where not over and lease is not null;
 
 -- Machines that something has changed for. A claim takes the row away, so that one which arrives
 -- during a tick is not slept over. To insert one takes no lock on the machine, so that machines

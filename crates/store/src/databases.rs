@@ -2,13 +2,14 @@
 
 use howdah_model::agent::{Incarnation, Revision, Wanted};
 use howdah_model::database::{self, State};
-use howdah_model::ids::{AppId, DatabaseId, ParticipantId};
+use howdah_model::ids::{AppId, DatabaseId, ParticipantId, ServerId};
 use howdah_model::name::{AddonName, DatabaseName};
 use howdah_model::plan::{self, Plan};
 use howdah_model::version::Major;
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
+use uuid::Uuid;
 
 use crate::column::{Columns, Named, at};
 use crate::connection::{Connection, Tx};
@@ -38,6 +39,8 @@ pub struct Database {
     pub incarnation: Incarnation,
     /// The revision of its participant that carries its newest change.
     pub revision: Revision,
+    /// Created in it when an incarnation is made, by name.
+    pub extensions: Vec<String>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it was gone.
@@ -61,6 +64,7 @@ impl FromRow<'_, PgRow> for Database {
             name: row.named("name")?,
             incarnation: Incarnation(row.try_get("incarnation")?),
             revision: Revision(row.try_get("revision")?),
+            extensions: row.try_get("extensions")?,
             created_at: row.time("created_at")?,
             removed_at: row.time_or_null("removed_at")?,
             state: row.named("state")?,
@@ -187,5 +191,128 @@ pub async fn rename(tx: &mut Tx, id: DatabaseId, addon_name: &AddonName) -> Resu
     if renamed.rows_affected() == 0 {
         return Err(Error::Gone { what: "the database" });
     }
+    Ok(())
+}
+
+/// A database with where it lives: what its supervisor looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The database.
+    pub database: Database,
+    /// The server of its participant, once it has been placed.
+    pub server_id: Option<ServerId>,
+    /// Whether its participant is gone.
+    pub participant_removed: bool,
+}
+
+impl FromRow<'_, PgRow> for Placed {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            database: Database::from_row(row)?,
+            server_id: row.id_or_null("server_id")?,
+            participant_removed: row.try_get("participant_removed")?,
+        })
+    }
+}
+
+/// The databases of those ids, also when they are gone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_placed(conn: &mut Connection, ids: &[Uuid]) -> Result<Vec<Placed>> {
+    Ok(sqlx::query_as(
+        "select d.*, m.state, m.since, p.server_id, p.removed_at is not null as participant_removed
+         from databases d join machines m using (id)
+         left join participants p on p.id = d.participant_id
+         where d.id = any($1) order by m.serial",
+    )
+    .bind(ids)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// All databases that are not gone, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_live(conn: &mut Connection) -> Result<Vec<Placed>> {
+    Ok(sqlx::query_as(
+        "select d.*, m.state, m.since, p.server_id, p.removed_at is not null as participant_removed
+         from databases d join machines m using (id)
+         left join participants p on p.id = d.participant_id
+         where d.removed_at is null order by m.serial",
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The databases that a participant shall have, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_wanted(
+    conn: &mut Connection,
+    participant: ParticipantId,
+) -> Result<Vec<Database>> {
+    Ok(sqlx::query_as(
+        "select d.*, m.state, m.since from databases d join machines m using (id)
+         where d.participant_id = $1 and d.wanted = $2 order by m.serial",
+    )
+    .bind(participant.0)
+    .bind(Named(Wanted::Present))
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Wants the next incarnation of a database, with those extensions in it. `revision` is the
+/// participant's that carries it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn want_incarnation(
+    tx: &mut Tx,
+    id: DatabaseId,
+    revision: Revision,
+    extensions: &[String],
+) -> Result<Incarnation> {
+    let incarnation = sqlx::query_scalar(
+        "update databases set incarnation = incarnation + 1, revision = $2, extensions = $3
+         where id = $1 returning incarnation",
+    )
+    .bind(id.0)
+    .bind(revision.0)
+    .bind(extensions)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Incarnation(incarnation))
+}
+
+/// Makes a database unwanted. `revision` is the participant's that is without it; none when the
+/// database was never placed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn withdraw(tx: &mut Tx, id: DatabaseId, revision: Option<Revision>) -> Result<()> {
+    sqlx::query(
+        "update databases set wanted = $2, revision = coalesce($3, revision) where id = $1",
+    )
+    .bind(id.0)
+    .bind(Named(Wanted::Absent))
+    .bind(revision.map(|revision| revision.0))
+    .execute(&mut **tx)
+    .await?;
+    machines::wake(tx, &[id.0]).await
+}
+
+/// Records that a database is gone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn removed(tx: &mut Tx, id: DatabaseId, now: Timestamp) -> Result<()> {
+    sqlx::query("update databases set removed_at = $2 where id = $1")
+        .bind(id.0)
+        .bind(at(now))
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use howdah_model::ids::{DatabaseId, ParticipantId};
 use howdah_model::machine::{Kind, Machine};
+use howdah_model::name::DatabaseName;
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -97,6 +99,86 @@ pub async fn wake(tx: &mut Tx, ids: &[Uuid]) -> Result<()> {
     notify(tx).await
 }
 
+/// What has changed in the world, for [`wake_for`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Participants that fare otherwise.
+    pub participants: Vec<ParticipantId>,
+    /// Those of them whose databases all fare otherwise too, as the instance came or went.
+    pub with_databases: Vec<ParticipantId>,
+    /// Single databases that came, went or were emptied, by their names within PostgreSQL.
+    pub databases: Vec<DatabaseName>,
+}
+
+/// Wakes exactly the machines that a change concerns: participants, databases, and the unfinished
+/// operations on those databases.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn wake_for(tx: &mut Tx, changed: &Changed) -> Result<()> {
+    let ids = |all: &[ParticipantId]| all.iter().map(|id| id.0).collect::<Vec<_>>();
+    sqlx::query(
+        "with touched as (
+             select id from databases
+             where removed_at is null and (participant_id = any($2) or name = any($3))
+         )
+         insert into wakes (machine_id)
+         select id from machines where not over and id in (
+             select unnest($1) union all select id from touched union all
+             select id from operations
+             where finished_at is null and database_id in (select id from touched)
+         )",
+    )
+    .bind(ids(&changed.participants))
+    .bind(ids(&changed.with_databases))
+    .bind(changed.databases.iter().map(DatabaseName::as_str).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    notify(tx).await
+}
+
+/// Wakes the supervisors of all databases of a participant that are not gone.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn wake_databases(tx: &mut Tx, participant: ParticipantId) -> Result<()> {
+    let changed = Changed { with_databases: vec![participant], ..Changed::default() };
+    wake_for(tx, &changed).await
+}
+
+/// Wakes the unfinished operations on a database.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn wake_operations(tx: &mut Tx, database: DatabaseId) -> Result<()> {
+    sqlx::query(
+        "insert into wakes (machine_id)
+         select id from operations where database_id = $1 and finished_at is null",
+    )
+    .bind(database.0)
+    .execute(&mut **tx)
+    .await?;
+    notify(tx).await
+}
+
+/// When the next machine is due: in the past when one is due now.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn next_due(conn: &mut Connection) -> Result<Option<Timestamp>> {
+    let due: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
+        "select least(
+             (select min(coalesce(m.lease_until, to_timestamp(0)))
+              from wakes w join machines m on m.id = w.machine_id where not m.over),
+             (select min(wake_at) from machines where not over and lease is null),
+             (select min(lease_until) from machines where not over and lease is not null)
+         )",
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(due.map(jiff_sqlx::Timestamp::to_jiff))
+}
+
 async fn notify(tx: &mut Tx) -> Result<()> {
     sqlx::query("select pg_notify($1, '')").bind(DUE).execute(&mut **tx).await?;
     Ok(())
@@ -118,13 +200,16 @@ pub async fn claim(
 ) -> Result<Vec<Stored>> {
     let until = now + hold;
     let mut claimed: Vec<(i64, Stored)> = sqlx::query(
-        "with due as (
+        "with ready as (
+             select id from machines where not over and lease is null and wake_at <= $2
+             union
+             select id from machines where not over and lease is not null and lease_until <= $2
+             union
+             select machine_id from wakes
+         ), due as (
              select id, wake_at from machines
-             where not over and (lease_until is null or lease_until <= $2)
-               and id in (
-                   select id from machines where not over and wake_at <= $2
-                   union all select machine_id from wakes
-               )
+             where id in (select id from ready)
+               and not over and (lease is null or lease_until <= $2)
              order by wake_at, serial
              limit $4
              for no key update skip locked
@@ -199,8 +284,19 @@ pub async fn goto<M: Machine>(
     if moved.rows_affected() == 0 {
         return Err(LOST);
     }
+    if over {
+        forget_wakes(tx).await?;
+    }
     let from = from.to_string();
     transitions::insert(tx, lease.id, M::KIND, Some(&from), &to.to_string(), why, now).await
+}
+
+/// Removes the wakes of machines that are at their end. One that comes later waits for the next.
+async fn forget_wakes(tx: &mut Tx) -> Result<()> {
+    sqlx::query("delete from wakes where machine_id in (select id from machines where over)")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// How a worker leaves a machine that it lets go of.

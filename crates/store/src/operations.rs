@@ -1,5 +1,6 @@
 //! Operations: what people asked for and what takes time.
 
+use howdah_model::agent::Incarnation;
 use howdah_model::ids::{AccountId, AppId, DatabaseId, OperationId};
 use howdah_model::machine::Kind;
 use howdah_model::operation::{
@@ -34,7 +35,7 @@ pub struct Operation {
     /// What was asked for, for the kinds that take arguments.
     pub arguments: serde_json::Value,
     /// The incarnation that a reset asked for, once it has.
-    pub incarnation: Option<i32>,
+    pub incarnation: Option<Incarnation>,
     /// When somebody changed their mind.
     pub cancelled_at: Option<Timestamp>,
     /// How it ended, or that it has not.
@@ -60,7 +61,7 @@ impl FromRow<'_, PgRow> for Operation {
             app_id: row.id("app_id")?,
             account_id: row.id_or_null("account_id")?,
             arguments: row.try_get("arguments")?,
-            incarnation: row.try_get("incarnation")?,
+            incarnation: row.try_get::<Option<i32>, _>("incarnation")?.map(Incarnation),
             cancelled_at: row.time_or_null("cancelled_at")?,
             outcome: row.named("outcome")?,
             created_at: row.time("created_at")?,
@@ -228,4 +229,42 @@ pub async fn list_of_app(conn: &mut Connection, app: AppId, limit: u32) -> Resul
     .fetch_all(conn)
     .await?;
     Ok(all)
+}
+
+/// Records which incarnation a reset has asked for.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn asked_for(tx: &mut Tx, id: OperationId, incarnation: Incarnation) -> Result<()> {
+    sqlx::query("update operations set incarnation = $2 where id = $1")
+        .bind(id.0)
+        .bind(incarnation.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Records how an operation ended or where it stands still, and tells those who wait for it.
+/// `finished` only when it is at its end.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn record(
+    tx: &mut Tx,
+    id: OperationId,
+    outcome: Outcome,
+    finished: Option<Timestamp>,
+) -> Result<()> {
+    sqlx::query("update operations set outcome = $2, finished_at = $3 where id = $1")
+        .bind(id.0)
+        .bind(Named(outcome))
+        .bind(finished.map(at))
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("select pg_notify($1, $2)")
+        .bind(OUTCOMES)
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }

@@ -1,0 +1,85 @@
+//! What the gateway's routes are made of: credentials, with how their databases fare.
+
+use std::path::PathBuf;
+
+use howdah_model::database::State;
+use howdah_model::ids::DatabaseId;
+use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::plan::Plan;
+use howdah_model::scram::Verifier;
+use jiff::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+
+use crate::column::{Columns, at};
+use crate::connection::{Connection, Tx};
+use crate::databases::plan_of;
+use crate::error::Result;
+
+/// The channel that is notified when routes have changed.
+pub const CHANGED: &str = "howdah_routes";
+
+/// One credential, with how its database fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The role that clients name.
+    pub role: RoleName,
+    /// What their password is checked against.
+    pub verifier: Verifier,
+    /// Since when it opens nothing any more.
+    pub revoked_at: Option<Timestamp>,
+    /// The database that it opens.
+    pub database_id: DatabaseId,
+    /// The name of that within PostgreSQL.
+    pub database: DatabaseName,
+    /// The plan of that.
+    pub plan: &'static Plan,
+    /// How that fares.
+    pub state: State,
+    /// Where the sockets of its participant are, once they were seen.
+    pub socket_dir: Option<PathBuf>,
+}
+
+impl FromRow<'_, PgRow> for Stored {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            role: row.named("role")?,
+            verifier: row.named("verifier")?,
+            revoked_at: row.time_or_null("revoked_at")?,
+            database_id: row.id("database_id")?,
+            database: row.named("database")?,
+            plan: plan_of(row)?,
+            state: row.named("state")?,
+            socket_dir: row.try_get::<Option<String>, _>("socket_dir")?.map(PathBuf::from),
+        })
+    }
+}
+
+/// All credentials but those that were revoked before `revoked_since`, by role.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Connection, revoked_since: Timestamp) -> Result<Vec<Stored>> {
+    Ok(sqlx::query_as(
+        "select c.role, c.verifier, c.revoked_at, d.id as database_id, d.name as database, d.plan,
+                m.state, p.socket_dir
+         from credentials c
+         join databases d on d.id = c.database_id
+         join machines m on m.id = d.id
+         left join participants p on p.id = d.participant_id
+         where c.revoked_at is null or c.revoked_at > $1
+         order by c.role",
+    )
+    .bind(at(revoked_since))
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Tells all control planes that routes have changed, when the transaction is committed.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn changed(tx: &mut Tx) -> Result<()> {
+    sqlx::query("select pg_notify($1, '')").bind(CHANGED).execute(&mut **tx).await?;
+    Ok(())
+}
