@@ -1,0 +1,86 @@
+//! What a gateway is told when it starts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of one gateway.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// The certificate that clients see.
+    pub tls: TlsFiles,
+    /// Who may connect without TLS.
+    pub plaintext: Plaintext,
+    /// The unix socket of the platform's internal HTTP, which answers `GET /routes`.
+    pub routes: PathBuf,
+    /// The file that keeps the last routes for a start while the platform is away.
+    pub cache: PathBuf,
+    /// Threads that carry sessions; 0 is one for each processor.
+    pub threads: usize,
+    /// How much is taken on.
+    pub capacity: Capacity,
+    /// How long is waited.
+    pub timeouts: Timeouts,
+}
+
+/// A certificate and its key, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and then the chain to (not including) the root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Who may connect without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plaintext {
+    /// Nobody.
+    Refused,
+    /// Clients of this machine, by their loopback address.
+    Loopback,
+}
+
+/// How much a gateway takes on. Each session needs two file descriptors.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// The most clients at one time.
+    pub clients: usize,
+    /// The most of them that have not finished their log-in.
+    pub handshakes: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { clients: 20_000, handshakes: 2_000 }
+    }
+}
+
+/// How long a gateway waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a client to say who it is and to prove it.
+    pub handshake: Duration,
+    /// For newer routes when a role is not among those at hand.
+    pub route: Duration,
+    /// For a database that is about to be ready.
+    pub ready: Duration,
+    /// For PostgreSQL to open the session.
+    pub server: Duration,
+    /// For sessions to end when the gateway stops, and for a client to read its last message.
+    pub farewell: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            route: Duration::from_secs(1),
+            ready: Duration::from_secs(2),
+            server: Duration::from_secs(10),
+            farewell: Duration::from_secs(2),
+        }
+    }
+}

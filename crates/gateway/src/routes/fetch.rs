@@ -1,0 +1,163 @@
+//! The task that keeps the routes new: a long poll, and a quick look when somebody waits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use howdah_model::route::RouteTable;
+use reqwest::StatusCode;
+use tokio::time::sleep;
+
+use super::{Routes, cache};
+use crate::registry::{Order, Sessions};
+
+/// How long the platform may hold a request when nothing changes.
+const LONG_POLL: Duration = Duration::from_secs(30);
+/// How much longer than that an answer may take.
+const GRACE: Duration = Duration::from_secs(5);
+/// Between attempts while the platform is away: the first and the longest pause.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Between quick looks, so that strangers who try names cannot keep the platform busy.
+const QUICK_LOOK_GAP: Duration = Duration::from_millis(20);
+
+/// What the task works with.
+#[derive(Debug)]
+pub struct Fetcher {
+    client: reqwest::Client,
+    cache: PathBuf,
+    routes: Arc<Routes>,
+    sessions: Arc<Sessions>,
+}
+
+/// What the platform was asked, which decides what its answer can replace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// For everything: its answer holds even with a lower version (a platform that was restored).
+    Anything,
+    /// For what is newer than the version at hand.
+    Newer,
+}
+
+impl Fetcher {
+    /// Prepares the task.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(
+        socket: PathBuf,
+        cache: PathBuf,
+        routes: Arc<Routes>,
+        sessions: Arc<Sessions>,
+    ) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .unix_socket(socket)
+            .build()
+            .context("make the HTTP client for routes")?;
+        Ok(Self { client, cache, routes, sessions })
+    }
+
+    /// Keeps the routes new, for ever. An absence of the platform is logged once.
+    pub async fn run(&self) {
+        let mut pause = PAUSES.0;
+        let mut asked = Asked::Anything;
+        loop {
+            match self.watch(asked).await {
+                Ok(()) => {
+                    if asked == Asked::Anything {
+                        tracing::info!("routes are up to date");
+                    }
+                    (pause, asked) = (PAUSES.0, Asked::Newer);
+                }
+                Err(error) => {
+                    if asked == Asked::Newer || pause == PAUSES.0 {
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "routes cannot be refreshed; going on with those at hand"
+                        );
+                    }
+                    self.rest(pause).await;
+                    (pause, asked) = ((pause * 2).min(PAUSES.1), Asked::Anything);
+                }
+            }
+        }
+    }
+
+    /// One long poll, with quick looks meanwhile.
+    async fn watch(&self, asked: Asked) -> anyhow::Result<()> {
+        let wait = if asked == Asked::Anything { Duration::ZERO } else { LONG_POLL };
+        let mut poll = std::pin::pin!(self.get(asked, wait));
+        loop {
+            tokio::select! {
+                answer = &mut poll => return self.apply(asked, answer?).await,
+                () = self.routes.wanted.notified() => self.quick_look().await?,
+            }
+        }
+    }
+
+    /// A pause after a failure; who waits meanwhile causes an attempt of its own.
+    async fn rest(&self, pause: Duration) {
+        let mut over = std::pin::pin!(sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                () = self.routes.wanted.notified() => {
+                    if self.quick_look().await.is_ok() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn quick_look(&self) -> anyhow::Result<()> {
+        let mine = self.routes.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let look = async {
+            let answer = self.get(Asked::Newer, Duration::ZERO).await?;
+            self.apply(Asked::Newer, answer).await
+        };
+        let result = look.await;
+        self.routes.finished.send_replace(mine);
+        sleep(QUICK_LOOK_GAP).await;
+        result
+    }
+
+    async fn get(&self, asked: Asked, wait: Duration) -> anyhow::Result<Option<RouteTable>> {
+        let after = if asked == Asked::Anything { 0 } else { self.routes.version() };
+        let url = format!("http://control/routes?after={after}&wait_ms={}", wait.as_millis());
+        let response = self.client.get(url).timeout(wait + GRACE).send().await;
+        let response = response.and_then(reqwest::Response::error_for_status);
+        let response = response.context("ask the platform for routes")?;
+        match response.status() {
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Ok(None),
+            _ => response.json().await.map(Some).context("read the platform's routes"),
+        }
+    }
+
+    async fn apply(&self, asked: Asked, answer: Option<RouteTable>) -> anyhow::Result<()> {
+        let Some(table) = answer else { return Ok(()) };
+        let version = self.routes.version();
+        let holds = match asked {
+            Asked::Anything => true,
+            Asked::Newer => table.version > version,
+        };
+        if !holds {
+            return Ok(());
+        }
+        self.keep(table.clone()).await;
+        tracing::debug!(version = table.version, count = table.routes.len(), "new routes");
+        let ended = self.routes.replace(table);
+        self.sessions.order(Order::Terminate, |whose| ended.contains(whose));
+        Ok(())
+    }
+
+    /// Routes that cannot be kept on disk hold nevertheless.
+    async fn keep(&self, table: RouteTable) {
+        let path = self.cache.clone();
+        let stored = tokio::task::spawn_blocking(move || cache::store(&path, &table)).await;
+        if let Ok(Err(error)) = stored {
+            tracing::warn!(error = format!("{error:#}"), "routes cannot be kept on disk");
+        }
+    }
+}

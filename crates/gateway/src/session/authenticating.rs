@@ -1,0 +1,181 @@
+//! The client proves that it knows the password of its role.
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::connecting::Connecting;
+use super::{Context, Failure, Refused, Session};
+use crate::error::{ErrorKind, Fatal};
+use crate::limits::{Handshake, Place};
+use crate::message::{Builder, Inbox, Message, ReadError, take_cstr, take_u32};
+use crate::routes::Entry;
+use crate::scram::server::{Exchange, Proven, Refusal};
+use crate::scram::{self, Keys};
+use crate::startup::Startup;
+use crate::stream::Client;
+
+/// The longest message of a client that has not proved anything.
+const LONGEST_MESSAGE: usize = 4096;
+
+const SASL: u32 = 10;
+const SASL_CONTINUE: u32 = 11;
+
+/// A client that has said who it wants to be.
+#[derive(Debug)]
+pub struct Authenticating {
+    /// What it works with.
+    pub context: Context,
+    /// Its connection.
+    pub client: Client,
+    /// Its place among all clients.
+    pub place: Place,
+    /// Its place among those that are logging in.
+    pub handshake: Handshake,
+    /// When its log-in must be done.
+    pub deadline: Instant,
+    /// What it asked for.
+    pub startup: Startup,
+}
+
+impl Authenticating {
+    pub(super) async fn step(mut self) -> Session {
+        let result = timeout_at(self.deadline, self.prove()).await;
+        let Self { context, client, place, handshake, startup, .. } = self;
+        let fatal = match result {
+            Err(_) => {
+                Fatal::new(ErrorKind::HandshakeTimeout, "canceling authentication due to timeout")
+            }
+            Ok(Err(Failure::Gone)) => return Session::Over,
+            Ok(Err(Failure::Fatal(fatal))) => fatal,
+            Ok(Ok((entry, proven))) => {
+                drop(handshake);
+                return Session::Connecting(Box::new(Connecting {
+                    context,
+                    client,
+                    place,
+                    startup,
+                    entry,
+                    proven,
+                }));
+            }
+        };
+        Refused::because(context, client, &fatal)
+    }
+
+    /// The whole exchange. An unknown role goes through it like any other, and fails at its end.
+    async fn prove(&mut self) -> Result<(Arc<Entry>, Proven), Failure> {
+        let entry = self.find().await;
+        let routes = &self.context.shared.routes;
+        let keys = match &entry {
+            Some(entry) => entry.keys.clone(),
+            None => {
+                let secret = &self.context.shared.mock_secret;
+                Keys::mock(secret, &self.startup.user, &routes.typical())
+            }
+        };
+        let proven = self.exchange(&keys).await?;
+        let entry = entry.ok_or_else(|| Fatal::invalid_password(&self.startup.user))?;
+        Ok((entry, proven))
+    }
+
+    /// The route of the role. One that was made a moment ago may not have arrived yet.
+    async fn find(&self) -> Option<Arc<Entry>> {
+        let routes = &self.context.shared.routes;
+        if let Some(entry) = routes.find(&self.startup.user) {
+            return Some(entry);
+        }
+        routes.refreshed(self.context.shared.config.timeouts.route).await;
+        routes.find(&self.startup.user)
+    }
+
+    async fn exchange(&mut self, keys: &Keys) -> Result<Proven, Failure> {
+        let binding = match &self.client {
+            Client::Tls(_) => self.context.shared.tls.end_point.clone(),
+            Client::Plain(_) => None,
+        };
+        let offer = self.offer(binding.is_some());
+        self.client.write_all(&offer).await?;
+        self.client.flush().await?;
+
+        let mut inbox = Inbox::default();
+        let response = self.response(&mut inbox).await?;
+        let (mechanism, first) = parse_initial(&response.body)?;
+        let nonce = scram::nonce().map_err(|_| Failure::Gone)?;
+        let exchange = Exchange::begin(mechanism, first, binding.as_deref(), keys, &nonce)
+            .map_err(|refusal| self.refuse(refusal))?;
+        let challenge = authentication(SASL_CONTINUE, exchange.server_first().as_bytes());
+        self.client.write_all(&challenge).await?;
+        self.client.flush().await?;
+
+        let response = self.response(&mut inbox).await?;
+        let last = std::str::from_utf8(&response.body)
+            .map_err(|_| Fatal::protocol("malformed SCRAM message: not text"))?;
+        let proven = exchange.finish(last, keys).map_err(|refusal| self.refuse(refusal))?;
+        if !inbox.into_rest().is_empty() {
+            return Err(Fatal::protocol("unexpected data after the password").into());
+        }
+        Ok(proven)
+    }
+
+    fn offer(&self, plus: bool) -> Vec<u8> {
+        let mut names = Vec::new();
+        for name in [plus.then_some(scram::PLUS), Some(scram::PLAIN)].into_iter().flatten() {
+            names.extend_from_slice(name.as_bytes());
+            names.push(0);
+        }
+        names.push(0);
+        let mut bytes = self.startup.negotiation().unwrap_or_default();
+        bytes.extend(authentication(SASL, &names));
+        bytes
+    }
+
+    async fn response(&mut self, inbox: &mut Inbox) -> Result<Message, Failure> {
+        let message = inbox.next(&mut self.client, LONGEST_MESSAGE).await;
+        match message {
+            Ok(message) if message.tag == b'p' => Ok(message),
+            // Who has no password hangs up here, with or without a word.
+            Ok(message) if message.tag == b'X' => Err(Failure::Gone),
+            Ok(message) => Err(Fatal::protocol(format!(
+                "expected SASL response, got message type {}",
+                message.tag
+            ))
+            .into()),
+            Err(ReadError::Io(_)) => Err(Failure::Gone),
+            Err(error @ ReadError::Length) => Err(Fatal::protocol(error.to_string()).into()),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Failure {
+        Failure::Fatal(match refusal {
+            Refusal::Malformed(_) => Fatal::protocol(refusal.to_string()),
+            Refusal::WrongProof => Fatal::invalid_password(&self.startup.user),
+        })
+    }
+}
+
+fn parse_initial(mut body: &[u8]) -> Result<(&str, &str), Fatal> {
+    let malformed = || Fatal::protocol("malformed SASL initial response");
+    let mechanism = take_cstr(&mut body).ok_or_else(malformed)?;
+    let length = take_u32(&mut body).ok_or_else(malformed)?;
+    if usize::try_from(length) != Ok(body.len()) {
+        return Err(malformed());
+    }
+    let mechanism = std::str::from_utf8(mechanism).map_err(|_| malformed())?;
+    if ![scram::PLAIN, scram::PLUS].contains(&mechanism) {
+        return Err(Fatal::protocol("client selected an invalid SASL authentication mechanism"));
+    }
+    Ok((mechanism, std::str::from_utf8(body).map_err(|_| malformed())?))
+}
+
+/// An authentication request of that kind.
+#[must_use]
+pub fn authentication(kind: u32, data: &[u8]) -> Vec<u8> {
+    let mut builder = Builder::default();
+    builder.message(b'R', |body| {
+        body.extend_from_slice(&kind.to_be_bytes());
+        body.extend_from_slice(data);
+    });
+    builder.into_bytes()
+}

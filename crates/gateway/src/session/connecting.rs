@@ -1,0 +1,233 @@
+//! A server is opened for a client that has proved who it is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use howdah_model::route::Target;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::authenticating::authentication;
+use super::relaying::Relaying;
+use super::{Context, Refused, Session};
+use crate::error::{ErrorKind, Fatal};
+use crate::limits::{Place, Slot};
+use crate::message::{Builder, Message};
+use crate::registry::Registration;
+use crate::routes::Entry;
+use crate::scram::server::Proven;
+use crate::server::{self, OpenError, Server};
+use crate::startup::Startup;
+use crate::stream::Client;
+
+/// Between two attempts at a server that does not take sessions yet.
+const PAUSE: Duration = Duration::from_millis(50);
+
+const SASL_FINAL: u32 = 12;
+const AUTHENTICATION_OK: u32 = 0;
+
+/// A client that has proved who it is.
+#[derive(Debug)]
+pub struct Connecting {
+    /// What it works with.
+    pub context: Context,
+    /// Its connection.
+    pub client: Client,
+    /// Its place among all clients.
+    pub place: Place,
+    /// What it asked for.
+    pub startup: Startup,
+    /// The route that it was checked against.
+    pub entry: Arc<Entry>,
+    /// What it proved.
+    pub proven: Proven,
+}
+
+/// Why there is no session.
+enum Obstacle {
+    /// Told in our words.
+    Fatal(Fatal),
+    /// Told in PostgreSQL's words.
+    Refused(Message),
+}
+
+impl From<Fatal> for Obstacle {
+    fn from(fatal: Fatal) -> Self {
+        Self::Fatal(fatal)
+    }
+}
+
+/// What a session needs besides its client.
+struct Opened {
+    server: Server,
+    registration: Registration,
+    slot: Slot,
+}
+
+impl Connecting {
+    pub(super) async fn step(self) -> Session {
+        match self.open().await {
+            Ok(opened) => self.greet(opened).await,
+            Err(Obstacle::Fatal(fatal)) => Refused::because(self.context, self.client, &fatal),
+            Err(Obstacle::Refused(message)) => {
+                self.context.counters.error(ErrorKind::ServerRefused);
+                let mut builder = Builder::default();
+                builder.copy(&message);
+                Refused::with_words(self.context, self.client, builder.into_bytes())
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Opened, Obstacle> {
+        let route = &self.entry.route;
+        if self.startup.database != route.database.as_str() {
+            let message = format!("database \"{}\" does not exist", self.startup.database);
+            return Err(Fatal::new(ErrorKind::WrongDatabase, message).into());
+        }
+        let until = Instant::now() + self.context.shared.config.timeouts.ready;
+        let (entry, slot, server) = self.reach(until).await?;
+        let sessions = &self.context.shared.sessions;
+        let registration = sessions
+            .register(entry, server.key)
+            .map_err(|_| not_ready("the gateway has no random numbers"))?;
+        // A route that was taken away before the session could be found has ended nobody.
+        if !self.context.shared.routes.permits(route.role.as_str(), route.database_id) {
+            return Err(Fatal::terminated(ErrorKind::Terminated).into());
+        }
+        Ok(Opened { server, registration, slot })
+    }
+
+    /// Opens the server, and waits a little for one that is about to be ready.
+    async fn reach(&self, until: Instant) -> Result<(Arc<Entry>, Slot, Server), Obstacle> {
+        loop {
+            let entry = self.ready_route(until).await?;
+            let Target::Local { socket_dir } = &entry.route.target else {
+                return Err(not_ready("the database system is not accepting connections").into());
+            };
+            let slot = self.take_slot(&entry)?;
+            let bound = Instant::now() + self.context.shared.config.timeouts.server;
+            let key = &self.proven.client_key;
+            let opening = server::open(socket_dir, &self.startup, &entry.keys, key);
+            let error = match timeout_at(bound, opening).await {
+                Ok(Ok(server)) => return Ok((entry, slot, server)),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(not_ready("the database system does not answer").into()),
+            };
+            // It holds nothing while it waits.
+            drop(slot);
+            self.judge(error, &entry, until)?;
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The route once it leads to a server.
+    async fn ready_route(&self, until: Instant) -> Result<Arc<Entry>, Obstacle> {
+        let routes = &self.context.shared.routes;
+        let mut replaced = routes.subscribe();
+        loop {
+            replaced.mark_unchanged();
+            let role = &self.startup.user;
+            let found = routes.find(role);
+            let same = |entry: &Arc<Entry>| {
+                entry.route.database_id == self.entry.route.database_id
+                    && entry.route.target != Target::Revoked
+            };
+            let Some(entry) = found.filter(same) else {
+                let message = format!("role \"{role}\" is not permitted to log in");
+                return Err(Fatal::new(ErrorKind::Revoked, message).into());
+            };
+            let Target::Unready { why } = &entry.route.target else { return Ok(entry) };
+            let waited = timeout_at(until, async {
+                routes.refreshed(self.context.shared.config.timeouts.route).await;
+                if routes.find(role).is_some_and(|newer| Arc::ptr_eq(&newer, &entry)) {
+                    // The sender lives as long as the gateway.
+                    let _ = replaced.changed().await;
+                }
+            });
+            if waited.await.is_err() {
+                return Err(not_ready(why.as_str()).into());
+            }
+        }
+    }
+
+    fn take_slot(&self, entry: &Entry) -> Result<Slot, Fatal> {
+        let route = &entry.route;
+        let slot = self.context.shared.limits.take(route.database_id, route.connection_limit);
+        slot.ok_or_else(|| {
+            let message = format!("too many connections for role \"{}\"", route.role);
+            Fatal::new(ErrorKind::TooManyConnections, message)
+        })
+    }
+
+    /// Whether a failure may pass by itself in time.
+    fn judge(&self, error: OpenError, entry: &Entry, until: Instant) -> Result<(), Obstacle> {
+        let in_time = Instant::now() + PAUSE < until;
+        match error {
+            OpenError::Unreachable(_) if in_time => Ok(()),
+            OpenError::Unreachable(error) => {
+                tracing::warn!(role = %entry.route.role, error = %error, "PostgreSQL of `{}` cannot be reached", entry.route.role);
+                Err(not_ready("the database system is not accepting connections").into())
+            }
+            OpenError::Refused(message)
+                if server::sqlstate(&message) == Some(b"57P03") && in_time =>
+            {
+                Ok(())
+            }
+            OpenError::Refused(message) => Err(Obstacle::Refused(message)),
+            OpenError::Drift => Err(drift(entry).into()),
+            OpenError::Protocol(what) => {
+                tracing::error!(role = %entry.route.role, "PostgreSQL of `{}` broke the protocol: {what}", entry.route.role);
+                Err(not_ready("the database system cannot be talked to").into())
+            }
+        }
+    }
+
+    /// Tells the client that it is in.
+    async fn greet(self, opened: Opened) -> Session {
+        let Self { context, mut client, place, proven, .. } = self;
+        let Opened { server, registration, slot } = opened;
+        let mut builder = Builder::default();
+        builder.raw(&authentication(SASL_FINAL, proven.server_final.as_bytes()));
+        builder.raw(&authentication(AUTHENTICATION_OK, &[]));
+        for message in &server.greeting {
+            builder.copy(message);
+        }
+        let key = registration.key();
+        builder.message(b'K', |body| {
+            body.extend_from_slice(&key.pid.to_be_bytes());
+            body.extend_from_slice(&key.secret.to_be_bytes());
+        });
+        builder.message(b'Z', |body| body.push(b'I'));
+        let greeting = builder.into_bytes();
+        let bound = Instant::now() + context.shared.config.timeouts.server;
+        let told = timeout_at(bound, async {
+            client.write_all(&greeting).await?;
+            client.flush().await
+        });
+        match told.await {
+            Ok(Ok(())) => Session::Relaying(Box::new(Relaying::new(
+                context,
+                client,
+                server,
+                super::relaying::Holds { registration, slot, place },
+            ))),
+            Ok(Err(_)) | Err(_) => Session::Over,
+        }
+    }
+}
+
+fn not_ready(why: &str) -> Fatal {
+    Fatal::new(ErrorKind::NotReady, why)
+}
+
+fn drift(entry: &Entry) -> Fatal {
+    let role = &entry.route.role;
+    if !entry.drift_logged.swap(true, Ordering::Relaxed) {
+        tracing::warn!(role = %role, "PostgreSQL has another password for `{role}` than the platform");
+    }
+    let message = format!("the password of role \"{role}\" was changed outside the platform");
+    Fatal::new(ErrorKind::CredentialDrift, message).hint(
+        "The platform sets it again within seconds. Rotate the credential to change it for good.",
+    )
+}

@@ -1,0 +1,102 @@
+//! What the gateway counts. Every thread has its own counters; reading adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strum::{EnumCount as _, IntoEnumIterator as _};
+
+use crate::error::ErrorKind;
+
+/// The counters of one thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Clients that were taken on.
+    pub clients: Counter,
+    /// Clients that have gone.
+    pub clients_gone: Counter,
+    /// Sessions that were opened.
+    pub sessions: Counter,
+    /// Sessions that have ended.
+    pub sessions_ended: Counter,
+    /// Bytes from clients to servers, after the log-in.
+    pub bytes_to_server: Counter,
+    /// Bytes from servers to clients, after the log-in.
+    pub bytes_to_client: Counter,
+    /// Cancel requests that reached a server.
+    pub cancels: Counter,
+    /// Cancel requests whose key nobody has.
+    pub cancels_unknown: Counter,
+    errors: [Counter; ErrorKind::COUNT],
+}
+
+impl Counters {
+    /// Counts an error.
+    pub fn error(&self, kind: ErrorKind) {
+        self.errors[kind as usize].add(1);
+    }
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// All counters at one moment, added up over the threads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Clients that are connected now.
+    pub clients: u64,
+    /// Sessions that are open now.
+    pub sessions: u64,
+    /// Clients since the start.
+    pub clients_total: u64,
+    /// Sessions since the start.
+    pub sessions_total: u64,
+    /// Bytes from clients to servers since the start.
+    pub bytes_to_server: u64,
+    /// Bytes from servers to clients since the start.
+    pub bytes_to_client: u64,
+    /// Cancel requests that reached a server since the start.
+    pub cancels: u64,
+    /// Cancel requests with an unknown key since the start.
+    pub cancels_unknown: u64,
+    /// Errors since the start, every kind of them.
+    pub errors: Vec<(ErrorKind, u64)>,
+}
+
+impl Stats {
+    /// Adds up the counters of all threads.
+    #[must_use]
+    pub fn of<'a>(threads: impl Iterator<Item = &'a Counters> + Clone) -> Self {
+        let sum = |value: fn(&Counters) -> &Counter| threads.clone().map(|c| value(c).get()).sum();
+        let (clients_total, sessions_total): (u64, u64) =
+            (sum(|c| &c.clients), sum(|c| &c.sessions));
+        let error = |kind: ErrorKind| threads.clone().map(|c| c.errors[kind as usize].get()).sum();
+        Self {
+            clients: clients_total.saturating_sub(sum(|c| &c.clients_gone)),
+            sessions: sessions_total.saturating_sub(sum(|c| &c.sessions_ended)),
+            clients_total,
+            sessions_total,
+            bytes_to_server: sum(|c| &c.bytes_to_server),
+            bytes_to_client: sum(|c| &c.bytes_to_client),
+            cancels: sum(|c| &c.cancels),
+            cancels_unknown: sum(|c| &c.cancels_unknown),
+            errors: ErrorKind::iter().map(|kind| (kind, error(kind))).collect(),
+        }
+    }
+
+    /// How often an error happened.
+    #[must_use]
+    pub fn errors(&self, kind: ErrorKind) -> u64 {
+        self.errors.iter().find(|(k, _)| *k == kind).map_or(0, |(_, count)| *count)
+    }
+}
