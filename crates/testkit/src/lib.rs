@@ -1,5 +1,6 @@
 //! For tests only: throw-away PostgreSQL clusters and whole platforms, each in a directory of its
 //! own below HOWDAH_TEST_TMP (or the system's directory for temporary files).
 
+pub mod clusters;
 pub mod platform;
 pub mod scratch;

@@ -1,0 +1,299 @@
+//! One cluster: making it, configuring it, starting and stopping it, removing it. Every operation
+//! may be done twice, and ends by itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use howdah_model::agent::Installed;
+use rustix::fd::AsFd;
+use tokio::process::Child;
+use tokio::time::{Instant, sleep};
+
+use crate::connection::{Connection, Limits, SqlError};
+use crate::postmaster::{self, Phase, Postmaster, StopMode, Undying};
+use crate::settings::{self, BadSetting, Settings};
+use crate::template::last_lines;
+use crate::{RunAs, Template, durable, extension_share};
+
+/// One PostgreSQL cluster on this machine, there or not.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The directory of the unix socket. Short, as a socket's path has 107 bytes at most.
+    pub socket_dir: PathBuf,
+    /// Where the server writes its messages.
+    pub log: PathBuf,
+    /// The programs.
+    pub installed: Installed,
+    /// Whom the server runs as.
+    pub run_as: RunAs,
+}
+
+/// Whether writing the configuration changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It was so already.
+    Same,
+    /// A running server must be told ([`Cluster::reload`]).
+    Changed,
+}
+
+/// The server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It ended at once; the end of its log.
+    #[error("PostgreSQL did not start: {0}")]
+    Ended(String),
+    /// It is not ready yet; it may still recover.
+    #[error("PostgreSQL is not ready after {0:?}; it may still be recovering")]
+    TooSlow(Duration),
+    /// Processes of an earlier server are still there.
+    #[error("an earlier server has not ended: {0}")]
+    Leftovers(Undying),
+    /// It could not even be tried.
+    #[error("start PostgreSQL's pg_ctl")]
+    Program(#[source] std::io::Error),
+}
+
+/// The file in a data directory that says that its making was completed.
+const VERSION_FILE: &str = "PG_VERSION";
+
+impl Cluster {
+    /// Whether the data directory is there. It gets its name when it is complete.
+    #[must_use]
+    pub fn is_made(&self) -> bool {
+        self.data.join(VERSION_FILE).is_file()
+    }
+
+    /// Makes the data directory as a copy of a template. Nothing happens when it is there.
+    ///
+    /// # Errors
+    /// Those of the file system; nothing is left of a failed attempt.
+    pub async fn make(&self, template: &Template) -> Result<()> {
+        if self.is_made() {
+            return Ok(());
+        }
+        let this = self.clone();
+        let template = template.clone();
+        let copy = move || -> Result<()> {
+            let parent = this.data.parent().context("a data directory has a parent")?;
+            std::fs::create_dir_all(parent).context("make the participant's directory")?;
+            this.run_as.open_way(parent)?;
+            template.copy_to(&this.data, &this.run_as).context("copy the template")
+        };
+        tokio::task::spawn_blocking(copy).await.context("wait for the copy")?
+    }
+
+    /// Writes the configuration after PostgreSQL has checked it; files that are right stay.
+    ///
+    /// # Errors
+    /// [`BadSetting`] when PostgreSQL refuses the settings: the files are as they were then. Else
+    /// those of the file system.
+    pub async fn configure(&self, wanted: &Settings) -> Result<Written> {
+        self.prepare_places().context("make the directories of the socket and the log")?;
+        let conf = settings::postgresql_conf(&self.installed, &self.socket_dir, wanted)?;
+        let us = RunAs::current()?;
+        let access = [
+            ("pg_hba.conf", settings::pg_hba_conf()),
+            ("pg_ident.conf", settings::pg_ident_conf(us.name())),
+        ];
+        let mut written = Written::Same;
+        for (name, content) in access {
+            if self.write(name, &content)? {
+                written = Written::Changed;
+            }
+        }
+        if std::fs::read_to_string(self.data.join("postgresql.conf")).is_ok_and(|old| old == conf) {
+            return Ok(written);
+        }
+        self.check(&conf).await?;
+        self.write("postgresql.conf", &conf)?;
+        Ok(Written::Changed)
+    }
+
+    fn prepare_places(&self) -> Result<()> {
+        let sockets = self.socket_dir.parent().context("a socket directory has a parent")?;
+        std::fs::create_dir_all(sockets)?;
+        self.run_as.open_way(sockets)?;
+        self.run_as.make_dir(&self.socket_dir)?;
+        extension_share::write(&self.socket_dir, &self.run_as)?;
+        if !self.log.exists() {
+            durable::write(&self.log, b"", Some(&self.run_as))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, name: &str, content: &str) -> Result<bool> {
+        durable::write_changed(&self.data.join(name), content.as_bytes(), Some(&self.run_as))
+            .with_context(|| format!("write {name}"))
+    }
+
+    /// Lets PostgreSQL read a configuration without starting with it.
+    async fn check(&self, conf: &str) -> Result<()> {
+        let beside = self.data.join("postgresql.conf.checked");
+        durable::write(&beside, conf.as_bytes(), Some(&self.run_as)).context("write settings")?;
+        let mut command = self.run_as.command(self.installed.bindir.join("postgres"));
+        command.arg("-D").arg(&self.data);
+        command.arg("-c").arg(format!("config_file={}", beside.display()));
+        command.args(["-C", "port"]).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(Duration::from_secs(20), command.output())
+            .await
+            .context("PostgreSQL took too long to check settings")?
+            .context("start postgres to check settings")?;
+        durable::remove_file(&beside).context("remove the checked settings")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(BadSetting::Refused(complaint(&output.stderr)).into())
+    }
+
+    /// The server, if it runs.
+    #[must_use]
+    pub fn postmaster(&self) -> Option<Postmaster> {
+        Postmaster::find(&self.data)
+    }
+
+    /// Starts the server and waits until it is ready. A running one is waited for. It is nobody's
+    /// child, in a session of its own, and holds none of our files.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(&self, patience: Duration) -> Result<Postmaster, StartError> {
+        let deadline = Instant::now() + patience;
+        let begin = std::fs::metadata(&self.log).map_or(0, |meta| meta.len());
+        let mut starter = match self.postmaster() {
+            Some(_) => None,
+            None => Some(self.spawn_starter().await?),
+        };
+        let mut pause = Duration::from_millis(2);
+        loop {
+            match self.postmaster() {
+                Some(found) if found.phase == Phase::Ready => return Ok(found),
+                Some(_) => {}
+                None if ended(&mut starter) => return Err(self.why_ended(begin)),
+                None => {}
+            }
+            if Instant::now() > deadline {
+                return Err(StartError::TooSlow(patience));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// `pg_ctl` detaches the server from us. It stays only to tell when the server ends at once,
+    /// and ends by itself soon after the server is ready.
+    async fn spawn_starter(&self) -> Result<Child, StartError> {
+        postmaster::clear(&self.data).await.map_err(StartError::Leftovers)?;
+        // PostgreSQL leaves these when it is killed, and would take any process of the number in
+        // them for itself: another program's, or its own that nobody has buried yet.
+        let sockets = [".s.PGSQL.5432", ".s.PGSQL.5432.lock"].map(|n| self.socket_dir.join(n));
+        for left in sockets.into_iter().chain([self.data.join("postmaster.pid")]) {
+            durable::remove_file(&left).map_err(StartError::Program)?;
+        }
+        let mut command = self.run_as.command(self.installed.bindir.join("pg_ctl"));
+        command
+            .args(["start", "--wait", "--timeout=60", "--silent", "--pgdata"])
+            .arg(&self.data)
+            .arg("--log")
+            .arg(&self.log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(StartError::Program)
+    }
+
+    fn why_ended(&self, begin: u64) -> StartError {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut said = Vec::new();
+        let read = std::fs::File::open(&self.log).and_then(|mut log| {
+            log.seek(SeekFrom::Start(begin))?;
+            log.take(1 << 16).read_to_end(&mut said)
+        });
+        match read {
+            Ok(_) => StartError::Ended(complaint(&said)),
+            Err(error) => StartError::Ended(format!("its log cannot be read: {error}")),
+        }
+    }
+
+    /// Tells a running server to read its configuration again.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn reload(&self, connection: &Connection) -> Result<(), SqlError> {
+        connection.run("select pg_reload_conf()").await
+    }
+
+    /// Opens a session of the platform.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn connect(&self, database: &str, limits: Limits) -> Result<Connection, SqlError> {
+        Connection::open(&self.socket_dir, database, limits).await
+    }
+
+    /// Ends the server and all its processes; see [`postmaster::stop`].
+    ///
+    /// # Errors
+    /// When a process cannot be killed.
+    pub async fn stop(&self, mode: StopMode, patience: Duration) -> Result<()> {
+        Ok(postmaster::stop(&self.data, mode, patience).await?)
+    }
+
+    /// Ends the server at once and removes its data, socket and log.
+    ///
+    /// # Errors
+    /// When a process cannot be killed, or a file cannot be removed.
+    pub async fn remove(&self) -> Result<()> {
+        self.stop(StopMode::Immediate, Duration::from_secs(2)).await?;
+        let this = self.clone();
+        let remove = move || -> Result<()> {
+            // Without this file it does not count as made, so a crash in between is harmless.
+            durable::remove_file(&this.data.join(VERSION_FILE))?;
+            durable::remove_dir(&durable::beside(&this.data))?;
+            durable::remove_dir(&this.data)?;
+            durable::remove_dir(&this.socket_dir)?;
+            Ok(durable::remove_file(&this.log)?)
+        };
+        tokio::task::spawn_blocking(remove)
+            .await
+            .context("wait for the removal")?
+            .context("remove the cluster's files")
+    }
+
+    /// What is free on the file system of the data directory's parent, and its size, in bytes.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn disk(dir: &Path) -> std::io::Result<(u64, u64)> {
+        let file = std::fs::File::open(dir)?;
+        let stat = rustix::fs::fstatvfs(file.as_fd())?;
+        Ok((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
+    }
+}
+
+fn ended(starter: &mut Option<Child>) -> bool {
+    // Without a starter there was a server, and it has ended meanwhile.
+    starter.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+}
+
+/// What went wrong among many lines: PostgreSQL's own errors, else the end.
+fn complaint(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let telling = |line: &str| {
+        let mark =
+            ["FATAL:", "PANIC:", "ERROR:", "LOG:"].iter().find_map(|mark| line.find(mark))?;
+        let said = &line[mark..];
+        let is_error = !said.starts_with("LOG:")
+            || ["parameter \"", "syntax error", "could not"].iter().any(|part| said.contains(part));
+        let is_summary = said.contains("contains errors");
+        (is_error && !is_summary).then(|| said.trim().to_owned())
+    };
+    let told: Vec<_> = text.lines().filter_map(telling).collect();
+    if told.is_empty() { last_lines(said) } else { told.join("; ") }
+}

@@ -1,0 +1,172 @@
+//! Bringing the roles and databases of a running cluster to what a spec wants.
+//!
+//! What is there is read in one look ([`world`]), what to do about it is decided purely ([`plan`])
+//! and each task is carried out by itself ([`perform`]), so that what is wrong with one database
+//! never holds up another. A database is made aside and gets its name in the transaction that also
+//! records it in `howdah.databases` of the database `postgres`; so after a crash between any two
+//! statements the next look tells what is complete, and what is left over.
+
+pub mod perform;
+pub mod plan;
+pub mod statements;
+pub mod world;
+
+use std::collections::BTreeMap;
+
+use howdah_model::agent::{DatabaseSpec, Incarnation, Installed};
+use howdah_model::name::DatabaseName;
+
+use crate::connection::{Connection, Limits, SqlError};
+use crate::{Cluster, settings};
+use plan::Task;
+use world::World;
+
+/// The databases that a spec wants, by name.
+pub type Wanted = BTreeMap<DatabaseName, DatabaseSpec>;
+
+/// How much is looked at before something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// What was done before is believed: for a changed spec.
+    Differences,
+    /// Everything is read: for the first time, and now and then, as tenants can change things.
+    Everything,
+}
+
+/// What a convergence came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The wanted and unwanted databases of ours that are there now.
+    pub present: BTreeMap<DatabaseName, Incarnation>,
+    /// What did not succeed, for people; each names its database or role.
+    pub errors: Vec<String>,
+    /// How many tasks were carried out. None when all was as it is wanted.
+    pub tasks: usize,
+}
+
+/// A spec that no cluster can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSpec {
+    /// The name belongs to PostgreSQL or the platform.
+    #[error("`{0}` is a reserved name")]
+    Reserved(String),
+    /// Two databases would have the same role.
+    #[error("role `{0}` is in more than one database")]
+    SharedRole(String),
+}
+
+/// Whether a spec's names are ones that a cluster can have.
+///
+/// # Errors
+/// See [`BadSpec`].
+pub fn check(wanted: &Wanted) -> Result<(), BadSpec> {
+    let mut roles = BTreeMap::new();
+    for (name, spec) in wanted {
+        let text = name.as_str();
+        if ["postgres", "template0", "template1"].contains(&text) || text.starts_with("howdah") {
+            return Err(BadSpec::Reserved(text.to_owned()));
+        }
+        for role in spec.credentials.iter().map(|c| &c.role).chain([&spec.owner]) {
+            let text = role.as_str();
+            if text == settings::PLATFORM_ROLE || text == "public" || text.starts_with("pg_") {
+                return Err(BadSpec::Reserved(text.to_owned()));
+            }
+            if roles.insert(role, name).is_some_and(|other| other != name) {
+                return Err(BadSpec::SharedRole(text.to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The databases of one running server, and the session that works on them.
+#[derive(Debug)]
+pub struct Databases {
+    cluster: Cluster,
+    connection: Connection,
+    /// What is known to be there as it is wanted; `None` after something went wrong.
+    applied: Option<Wanted>,
+    present: BTreeMap<DatabaseName, Incarnation>,
+    /// Number of the next database that is made aside.
+    next: u32,
+}
+
+/// Held by the one session that changes databases, so that what a dead predecessor's session is
+/// still doing cannot mix with ours. The number spells `howdah`.
+const LOCK: i64 = 0x686f_7764_6168;
+
+impl Databases {
+    /// Opens the session. Another one that does the same work is ended.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn open(cluster: &Cluster) -> Result<Self, SqlError> {
+        let connection = cluster.connect("postgres", Limits::WORK).await?;
+        let end_others = format!(
+            "select pg_terminate_backend(pid, 3000) from pg_locks \
+             where locktype = 'advisory' and granted and pid <> pg_backend_pid() \
+             and (classid::bigint << 32 | objid::bigint) = {LOCK}"
+        );
+        connection.run(&end_others).await?;
+        connection.run(&format!("select pg_advisory_lock({LOCK})")).await?;
+        let cluster = cluster.clone();
+        Ok(Self { cluster, connection, applied: None, present: BTreeMap::new(), next: 1 })
+    }
+
+    /// The session, for short questions to the same server.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Brings roles and databases to what is wanted. What can be done is done, also when something
+    /// else cannot.
+    ///
+    /// # Errors
+    /// When the session was lost, and nothing can be done with this any more.
+    pub async fn converge(&mut self, wanted: &Wanted, look: Look) -> Result<Report, SqlError> {
+        let wanted = as_offered(&self.cluster.installed, wanted);
+        let tasks = match self.only_new(&wanted, look) {
+            Some(tasks) => tasks,
+            None => {
+                let world = World::look(&self.connection).await?;
+                self.present = world.present();
+                plan::plan(&world, &wanted)
+            }
+        };
+        self.applied = None;
+        let mut errors = Vec::new();
+        let count = tasks.len();
+        for task in tasks {
+            let what = task.to_string();
+            match self.perform(task, &wanted).await {
+                Ok(()) => {}
+                Err(error) if error.leaves_session() => errors.push(format!("{what}: {error}")),
+                Err(error) => return Err(error),
+            }
+        }
+        if errors.is_empty() {
+            self.applied = Some(wanted);
+        }
+        Ok(Report { present: self.present.clone(), errors, tasks: count })
+    }
+
+    /// The tasks when all that differs from what is known to be there is new databases. This is
+    /// what makes a new database among hundreds cost no look at the others.
+    fn only_new(&self, wanted: &Wanted, look: Look) -> Option<Vec<Task>> {
+        let applied = self.applied.as_ref().filter(|_| look == Look::Differences)?;
+        let kept = applied.iter().all(|(name, spec)| wanted.get(name) == Some(spec));
+        let new = wanted.keys().filter(|name| !applied.contains_key(name));
+        kept.then(|| new.map(|name| Task::new_database(name, &wanted[name])).collect())
+    }
+}
+
+fn as_offered(installed: &Installed, wanted: &Wanted) -> Wanted {
+    let mut wanted = wanted.clone();
+    for spec in wanted.values_mut() {
+        for (name, value) in &mut spec.settings {
+            *value = settings::offered(installed, name, value);
+        }
+    }
+    wanted
+}

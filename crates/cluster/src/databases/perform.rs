@@ -1,0 +1,149 @@
+//! Carrying out one task. Every statement that is sent is a point where a crash may come.
+
+use howdah_model::agent::DatabaseSpec;
+use howdah_model::name::DatabaseName;
+use tokio_postgres::error::SqlState;
+
+use super::plan::{NEW, OLD, Task};
+use super::{Databases, Wanted, statements};
+use crate::connection::{Limits, SqlError};
+use crate::sql::{identifier, literal};
+
+impl Databases {
+    pub(super) async fn perform(&mut self, task: Task, wanted: &Wanted) -> Result<(), SqlError> {
+        match task {
+            Task::CleanUp { name } => self.drop_database(&name).await,
+            Task::Drop { name } => {
+                self.drop_database(&name).await?;
+                self.forget().await?;
+                self.present.retain(|present, _| present.as_str() != name);
+                Ok(())
+            }
+            Task::Forget => self.forget().await,
+            Task::DropRole { role } => self.drop_role(&role).await,
+            Task::Make { name, replaces, roles } => {
+                let spec = &wanted[&name];
+                self.make(&name, spec, replaces, roles).await?;
+                self.present.insert(name, spec.incarnation);
+                Ok(())
+            }
+            Task::Repair { statements, .. } => self.transaction(statements).await,
+            Task::Refuse { name } => Err(SqlError::Refused {
+                code: SqlState::DUPLICATE_DATABASE,
+                message: format!(
+                    "a database `{name}` is there that the platform has not made; rename it"
+                ),
+            }),
+        }
+    }
+
+    async fn make(
+        &mut self,
+        name: &DatabaseName,
+        spec: &DatabaseSpec,
+        replaces: Option<u32>,
+        roles: Vec<String>,
+    ) -> Result<(), SqlError> {
+        let made = format!("{NEW}{}", self.next);
+        self.next += 1;
+        // Nobody can enter it before it is complete: a session in it would block its renaming.
+        let create = format!("create database {made} template template1 allow_connections false");
+        self.connection.run(&create).await?;
+        if !spec.extensions.is_empty() {
+            self.create_extensions(&made, spec).await?;
+        }
+        let replaced = replaces.map(|oid| format!("{OLD}{oid}"));
+        if replaced.is_some() {
+            self.close_database(name).await?;
+        }
+        let mut all = roles;
+        all.extend(statements::exchange(&made, name, spec, replaced.as_deref()));
+        self.transaction(all).await?;
+        match replaced {
+            Some(old) => self.drop_database(&old).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Extensions that the platform promised for a new database. They are the platform's own.
+    async fn create_extensions(&self, made: &str, spec: &DatabaseSpec) -> Result<(), SqlError> {
+        let open = format!(
+            "revoke all on database {made} from public; \
+             alter database {made} with allow_connections true"
+        );
+        self.connection.run(&open).await?;
+        let inside = self.cluster.connect(made, Limits::WORK).await?;
+        for extension in &spec.extensions {
+            let extension = identifier(extension);
+            let create =
+                format!("create extension if not exists {extension} schema public cascade");
+            inside.run(&create).await?;
+        }
+        inside.close().await;
+        Ok(())
+    }
+
+    /// Lets no session into a database and ends those that are in it.
+    async fn close_database(&self, name: &DatabaseName) -> Result<(), SqlError> {
+        let close = format!("alter database {name} with allow_connections false");
+        self.connection.run(&close).await?;
+        let end = format!(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
+             where datname = '{name}' and pid <> pg_backend_pid()"
+        );
+        self.connection.run(&end).await
+    }
+
+    async fn transaction(&self, statements: Vec<String>) -> Result<(), SqlError> {
+        let done = self.connection.run(&format!("begin; {}; commit", statements.join("; "))).await;
+        if done.as_ref().is_err_and(SqlError::leaves_session) {
+            self.connection.run("rollback").await?;
+        }
+        done
+    }
+
+    async fn drop_database(&self, name: &str) -> Result<(), SqlError> {
+        let name = identifier(name);
+        self.connection.run(&format!("drop database if exists {name} with (force)")).await
+    }
+
+    async fn forget(&self) -> Result<(), SqlError> {
+        let forget = "delete from howdah.databases k \
+             where not exists (select from pg_database d where d.oid = k.oid); \
+             delete from howdah.roles k \
+             where not exists (select from pg_authid a where a.rolname = k.name)";
+        self.connection.run(forget).await
+    }
+
+    /// Ends the role's sessions and drops it. What others let it own goes to the owner of the
+    /// database that it is in; what others let it do ends.
+    async fn drop_role(&self, role: &str) -> Result<(), SqlError> {
+        let drop = vec![
+            format!(
+                "select pg_terminate_backend(pid) from pg_stat_activity where usename = {}",
+                literal(role)
+            ),
+            format!("drop role if exists {}", identifier(role)),
+            format!("delete from howdah.roles where name = {}", literal(role)),
+        ];
+        match self.transaction(drop.clone()).await {
+            Err(error) if error.is(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {}
+            done => return done,
+        }
+        let where_owner = "select d.datname::text, pg_get_userbyid(d.datdba)::text \
+             from pg_database d where d.datallowconn and d.datname <> 'template1' and (d.datname \
+             = current_database() or d.oid in (select dbid from pg_shdepend s \
+             join pg_authid a on a.oid = s.refobjid where a.rolname = $1))";
+        for row in self.connection.rows(where_owner, &[&role]).await? {
+            let (database, owner): (String, String) = (row.get(0), row.get(1));
+            let owner = if owner == role { "current_user".to_owned() } else { identifier(&owner) };
+            let inside = self.cluster.connect(&database, Limits::WORK).await?;
+            let role = identifier(role);
+            inside
+                .run(&format!("reassign owned by {role} to {owner}; drop owned by {role}"))
+                .await?;
+            inside.close().await;
+        }
+        self.transaction(drop).await
+    }
+}

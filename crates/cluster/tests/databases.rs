@@ -1,0 +1,371 @@
+//! Bringing databases and roles to a spec, against servers of every installed major.
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use howdah_cluster::connection::Limits;
+use howdah_cluster::databases::{Databases, Look, Report, Wanted};
+use howdah_cluster::{Cluster, Connection, look};
+use howdah_model::agent::{CredentialSpec, Incarnation};
+use howdah_testkit::clusters::{Cut, Cutter, Home, Tenant, majors, verifier};
+
+fn wanted(tenants: &[&Tenant]) -> Wanted {
+    tenants.iter().map(|tenant| (tenant.name.clone(), tenant.spec.clone())).collect()
+}
+
+async fn converge(cluster: &Cluster, wanted: &Wanted) -> Report {
+    let mut databases = Databases::open(cluster).await.unwrap();
+    let report = databases.converge(wanted, Look::Everything).await.unwrap();
+    assert_eq!(report.errors, [""; 0]);
+    report
+}
+
+async fn platform(cluster: &Cluster) -> Connection {
+    cluster.connect("postgres", Limits::WORK).await.unwrap()
+}
+
+/// All databases and roles but PostgreSQL's own, and our records.
+async fn inventory(cluster: &Cluster) -> Vec<String> {
+    let all = "select 'database ' || datname from pg_database \
+         where datname not in ('postgres', 'template0', 'template1') \
+         union all select 'role ' || rolname from pg_roles \
+         where rolname !~ '^pg_' and rolname <> 'howdah' \
+         union all select 'record ' || name || ' ' || incarnation from howdah.databases \
+         union all select 'role record ' || name from howdah.roles order by 1";
+    platform(cluster).await.rows(all, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn databases_are_made_and_dropped_and_a_repeated_convergence_does_nothing() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (one, two) = (Tenant::new("one"), Tenant::new("two"));
+        let mut databases = Databases::open(&cluster).await.unwrap();
+        let first = databases.converge(&wanted(&[&one]), Look::Differences).await.unwrap();
+        assert_eq!((first.errors.len(), first.tasks), (0, 1));
+        let both = databases.converge(&wanted(&[&one, &two]), Look::Differences).await.unwrap();
+        assert_eq!((both.errors.len(), both.tasks), (0, 1));
+        assert_eq!(both.present.len(), 2);
+        for look in [Look::Differences, Look::Everything] {
+            let again = databases.converge(&wanted(&[&one, &two]), look).await.unwrap();
+            assert_eq!((again.tasks, again.present.len()), (0, 2), "{look:?}");
+        }
+        assert_eq!(converge(&cluster, &wanted(&[&one, &two])).await.tasks, 0);
+        let session = two.connect(&cluster.socket_dir).await.unwrap();
+        assert_eq!(session.ask("select current_database()").await.unwrap(), "d_two");
+        let left = converge(&cluster, &wanted(&[&one])).await;
+        assert_eq!(left.present.len(), 1);
+        assert_eq!(
+            inventory(&cluster).await,
+            ["database d_one", "record d_one 1", "role record u_one", "role u_one"]
+        );
+        assert!(two.connect(&cluster.socket_dir).await.is_err());
+        converge(&cluster, &BTreeMap::new()).await;
+        assert_eq!(inventory(&cluster).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_gives_an_empty_database_with_the_same_name_and_password() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let mut one = Tenant::new("one");
+        converge(&cluster, &wanted(&[&one])).await;
+        let session = one.connect(&cluster.socket_dir).await.unwrap();
+        session.ask("create table t (x int)").await.unwrap();
+        one.spec.incarnation = Incarnation(2);
+        one.spec.extensions = vec!["hstore".to_owned(), "earthdistance".to_owned()];
+        let report = converge(&cluster, &wanted(&[&one])).await;
+        assert_eq!(report.present[&one.name], Incarnation(2));
+        assert!(session.ask("select 1").await.is_err());
+        let session = one.connect(&cluster.socket_dir).await.unwrap();
+        assert_eq!(
+            session
+                .ask("select count(*) from pg_tables where schemaname = 'public'")
+                .await
+                .unwrap(),
+            "0"
+        );
+        assert_eq!(session.ask("select count(*) from pg_extension").await.unwrap(), "4");
+        assert_eq!(converge(&cluster, &wanted(&[&one])).await.tasks, 0);
+    }
+}
+
+/// What holds after every convergence, whatever came before.
+async fn is_whole(cluster: &Cluster, tenant: &Tenant) {
+    let (name, role, incarnation) = (&tenant.name, &tenant.spec.owner, tenant.spec.incarnation.0);
+    assert_eq!(
+        inventory(cluster).await,
+        [
+            format!("database {name}"),
+            format!("record {name} {incarnation}"),
+            format!("role record {role}"),
+            format!("role {role}")
+        ]
+    );
+    let session = tenant.connect(&cluster.socket_dir).await.unwrap();
+    let tables = session.ask("select count(*) from pg_tables where schemaname = 'public'").await;
+    assert_eq!(tables.unwrap(), "0");
+}
+
+/// Runs a convergence with the wire cut at every statement, on either side, until one comes
+/// through; after each cut a second convergence must bring everything to what is wanted.
+async fn cut_everywhere(
+    cluster: &Cluster,
+    prepare: impl AsyncFn(&Cluster) -> Wanted,
+    check: impl AsyncFn(&Cluster),
+    finish: impl AsyncFn(&Cluster),
+) -> usize {
+    for nth in 1.. {
+        let mut came = false;
+        for cut in [Cut::Before, Cut::After] {
+            let wanted = prepare(cluster).await;
+            let dir = cluster.socket_dir.join(format!("cut-{nth}-{cut:?}"));
+            let cutter = Cutter::new(&cluster.socket_dir, dir, nth, cut);
+            let through = Cluster { socket_dir: cutter.socket_dir.clone(), ..cluster.clone() };
+            if let Ok(mut databases) = Databases::open(&through).await {
+                // It is an error when the wire was cut, which is what is tried here.
+                let _ = databases.converge(&wanted, Look::Everything).await;
+            }
+            came |= cutter.has_cut(nth);
+            check(cluster).await;
+            converge(cluster, &wanted).await;
+            finish(cluster).await;
+        }
+        if !came {
+            return nth;
+        }
+    }
+    unreachable!("the statements of a convergence come to an end")
+}
+
+#[tokio::test]
+async fn a_creation_that_is_cut_at_any_statement_is_completed_by_the_next() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let one = Tenant::new("one");
+        let statements = cut_everywhere(
+            &cluster,
+            async |cluster| {
+                converge(cluster, &BTreeMap::new()).await;
+                wanted(&[&one])
+            },
+            async |_| {},
+            async |cluster| is_whole(cluster, &one).await,
+        )
+        .await;
+        assert!(statements > 5, "{statements}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_that_is_cut_at_any_statement_leaves_the_old_or_the_new_database() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let old = Tenant::new("one");
+        let mut new = old.clone();
+        new.spec.incarnation = Incarnation(2);
+        cut_everywhere(
+            &cluster,
+            async |cluster| {
+                converge(cluster, &BTreeMap::new()).await;
+                converge(cluster, &wanted(&[&old])).await;
+                let session = old.connect(&cluster.socket_dir).await.unwrap();
+                session.ask("create table t as select 42 as x").await.unwrap();
+                wanted(&[&new])
+            },
+            async |cluster| {
+                let oids = "select d.oid = k.oid from pg_database d, howdah.databases k \
+                     where d.datname = 'd_one' and k.name = 'd_one'";
+                let rows = platform(cluster).await.rows(oids, &[]).await.unwrap();
+                assert!(rows.len() == 1 && rows[0].get::<_, bool>(0), "name and record agree");
+            },
+            async |cluster| is_whole(cluster, &new).await,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_drop_that_is_cut_at_any_statement_leaves_nothing_after_the_next() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let one = Tenant::new("one");
+        cut_everywhere(
+            &cluster,
+            async |cluster| {
+                converge(cluster, &wanted(&[&one])).await;
+                BTreeMap::new()
+            },
+            async |_| {},
+            async |cluster| assert_eq!(inventory(cluster).await, [""; 0]),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_the_platform_has_not_made_is_never_dropped_or_taken() {
+    let home = Home::new();
+    let cluster = home.running(&majors()[0], "a").await;
+    platform(&cluster).await.run("create database d_one").await.unwrap();
+    converge(&cluster, &BTreeMap::new()).await;
+    let (one, two) = (Tenant::new("one"), Tenant::new("two"));
+    let mut databases = Databases::open(&cluster).await.unwrap();
+    let report = databases.converge(&wanted(&[&one, &two]), Look::Everything).await.unwrap();
+    assert_eq!(report.errors.len(), 1);
+    assert!(report.errors[0].contains("d_one"), "{}", report.errors[0]);
+    assert_eq!(report.present.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["d_two"]);
+}
+
+#[tokio::test]
+async fn d27_c31_m5_what_a_tenant_changes_is_put_right_by_the_next_full_look() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (one, two) = (Tenant::new("one"), Tenant::new("two"));
+        let both = wanted(&[&one, &two]);
+        converge(&cluster, &both).await;
+        let session = one.connect(&cluster.socket_dir).await.unwrap();
+        for change in [
+            "alter role u_one password 'mine'",
+            "alter database d_one connection limit 0",
+            "grant connect on database d_one to public",
+            "grant create on database d_one to u_two",
+            "alter database d_one set work_mem = '1MB'",
+        ] {
+            session.ask(change).await.unwrap();
+        }
+        assert!(session.ask("grant u_one to u_two").await.is_err());
+        drop(session);
+        assert!(one.connect(&cluster.socket_dir).await.is_err());
+        let stranger = two.connect_to(&cluster.socket_dir, "d_one").await;
+        assert!(stranger.is_err(), "the limit is 0");
+        assert_eq!(converge(&cluster, &both).await.tasks, 1);
+        assert_eq!(converge(&cluster, &both).await.tasks, 0);
+        let session = one.connect(&cluster.socket_dir).await.unwrap();
+        assert_eq!(session.ask("show work_mem").await.unwrap(), "1MB", "J31: the tenant's own");
+        assert!(two.connect_to(&cluster.socket_dir, "d_one").await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn c31_the_connection_limit_holds_against_the_owner() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let one = Tenant::new("one");
+        converge(&cluster, &wanted(&[&one])).await;
+        let mut sessions = Vec::new();
+        for _ in 0..5 {
+            sessions.push(one.connect(&cluster.socket_dir).await.unwrap());
+        }
+        let raise = sessions[0].ask("alter database d_one connection limit 100").await;
+        assert_eq!(raise, Ok(String::new()));
+        for raise in
+            ["alter role u_one connection limit 100", "alter role current_user connection limit -1"]
+        {
+            assert!(sessions[0].ask(raise).await.unwrap_err().starts_with("42501"));
+        }
+        let sixth = one.connect(&cluster.socket_dir).await.unwrap_err();
+        assert_eq!(sixth.code().map(|code| code.code()), Some("53300"));
+        // K6: the platform still gets in.
+        look::look(&cluster.socket_dir, &one.name, jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn passwords_limits_settings_and_further_credentials_follow_the_spec() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let mut one = Tenant::new("one");
+        one.spec.settings = [("work_mem", "3MB"), ("rds.allowed_extensions", "hstore,no_such")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let mut databases = Databases::open(&cluster).await.unwrap();
+        databases.converge(&wanted(&[&one]), Look::Everything).await.unwrap();
+        let old = one.connect(&cluster.socket_dir).await.unwrap();
+        assert_eq!(old.ask("show work_mem").await.unwrap(), "3MB");
+        assert_eq!(old.ask("show rds.allowed_extensions").await.unwrap(), "hstore");
+        one.password = "another".to_owned();
+        one.spec.settings = [("work_mem".to_owned(), "5MB".to_owned())].into();
+        one.spec.credentials[0].verifier = verifier("another");
+        one.spec.credentials[0].connection_limit = 7;
+        let mut second = one.clone();
+        second.spec.owner = "u_second".parse().unwrap();
+        one.spec.credentials.push(CredentialSpec {
+            role: second.spec.owner.clone(),
+            verifier: verifier("another"),
+            connection_limit: 1,
+        });
+        let report = databases.converge(&wanted(&[&one]), Look::Differences).await.unwrap();
+        assert_eq!((report.errors, report.tasks), (Vec::new(), 1));
+        let new = one.connect(&cluster.socket_dir).await.unwrap();
+        assert_eq!(new.ask("show work_mem").await.unwrap(), "5MB");
+        assert_eq!(
+            new.ask("select rolconnlimit from pg_roles where rolname = 'u_one'").await.unwrap(),
+            "7"
+        );
+        let other = second.connect(&cluster.socket_dir).await.unwrap();
+        new.ask("create table t (x int); grant all on schema public to u_second").await.unwrap();
+        other.ask("create table hers (x int)").await.unwrap();
+        one.spec.credentials.pop();
+        let report = databases.converge(&wanted(&[&one]), Look::Differences).await.unwrap();
+        assert_eq!((report.errors, report.tasks), (Vec::new(), 2));
+        assert!(second.connect(&cluster.socket_dir).await.is_err());
+        assert_eq!(
+            new.ask("select tableowner from pg_tables where tablename = 'hers'").await.unwrap(),
+            "u_one"
+        );
+        assert_eq!(converge(&cluster, &wanted(&[&one])).await.tasks, 0);
+    }
+}
+
+#[tokio::test]
+async fn k5_a_look_has_the_figures_and_sessions_can_be_ended_in_one_database_only() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (one, two) = (Tenant::new("one"), Tenant::new("two"));
+        converge(&cluster, &wanted(&[&one, &two])).await;
+        let session = one.connect(&cluster.socket_dir).await.unwrap();
+        let other = two.connect(&cluster.socket_dir).await.unwrap();
+        for sql in [
+            "create table t as select generate_series(1, 1000) as x",
+            "create table u (x int primary key)",
+            "insert into u select * from t",
+            "select pg_stat_force_next_flush()",
+            "analyze",
+            "select count(*) from t",
+        ] {
+            session.ask(sql).await.unwrap();
+        }
+        session.ask("select pg_stat_force_next_flush()").await.unwrap();
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let seen = look::look(&cluster.socket_dir, &one.name, at).await.unwrap();
+        assert_eq!((seen.connections, seen.table_count, seen.row_count), (1, 2, 2000));
+        assert!(seen.size_bytes > 1_000_000 && seen.seq_scans >= 2);
+        let begin = Instant::now();
+        let ended =
+            look::terminate(&cluster.socket_dir, &one.name, look::Which::All, look::How::Terminate);
+        assert_eq!(ended.await.unwrap(), 1);
+        assert!(begin.elapsed().as_secs() < 2);
+        assert!(session.ask("select 1").await.is_err());
+        other.ask("select 1").await.unwrap();
+        let pid: i32 = other.ask("select pg_backend_pid()").await.unwrap().parse().unwrap();
+        let which = look::Which::Pid(pid);
+        let none =
+            look::terminate(&cluster.socket_dir, &one.name, which, look::How::Terminate).await;
+        assert_eq!(none.unwrap(), 0, "it is in another database");
+        let one = look::terminate(&cluster.socket_dir, &two.name, which, look::How::Cancel).await;
+        assert_eq!(one.unwrap(), 1);
+        other.ask("select 1").await.unwrap();
+    }
+}
