@@ -1,0 +1,194 @@
+//! Clients that are slow, broken or hostile: they harm nobody but themselves.
+
+use std::time::{Duration, Instant};
+
+use howdah_gateway::error::ErrorKind;
+use howdah_gateway::startup::LONGEST_PACKET;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::cluster::Cluster;
+use crate::rig::{Rig, until};
+
+/// Sends bytes and returns all that comes until the gateway closes, which it must.
+async fn send(rig: &Rig, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(rig.address).await.expect("connected");
+    stream.write_all(bytes).await.expect("sent");
+    let mut answer = Vec::new();
+    let ended = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    // A reset is an end as well.
+    let _ = ended.expect("the gateway closes");
+    answer
+}
+
+fn packet(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("small");
+    [&length.to_be_bytes()[..], body].concat()
+}
+
+fn startup(pairs: &str) -> Vec<u8> {
+    packet(&[&[0, 3, 0, 0][..], pairs.as_bytes(), b"\0"].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_first_packets_are_refused() {
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    let long = u32::try_from(LONGEST_PACKET + 1).expect("small").to_be_bytes();
+    let refused: [(&[u8], &str); 6] = [
+        (&long, "invalid length of startup packet"),
+        (&u32::MAX.to_be_bytes(), "invalid length of startup packet"),
+        (&[0, 0, 0, 4], "invalid length of startup packet"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "invalid length of startup packet"),
+        (&startup("user\0u_a\0database\0"), "invalid startup packet layout"),
+        (&packet(&[0, 2, 0, 0]), "unsupported frontend protocol 2.0"),
+    ];
+    for (bytes, words) in refused {
+        let answer = String::from_utf8_lossy(&send(&rig, bytes).await).into_owned();
+        assert!(answer.contains(words), "{bytes:?}: {answer}");
+    }
+    for silent in [
+        &b"\x16\x03\x01\xff\xff garbage that is no TLS"[..],
+        b"\x16",
+        b"\0\0\0\x08\x04\xd2\x16\x2fgarbage",
+    ] {
+        let mut stream = TcpStream::connect(rig.address).await.expect("connected");
+        stream.write_all(silent).await.expect("sent");
+    }
+    // What follows a request for TLS in clear must never be taken for a part of the session.
+    let smuggled = [&packet(&80_877_103u32.to_be_bytes())[..], &startup("user\0u_a\0")].concat();
+    let answer = send(&rig, &smuggled).await;
+    assert_eq!(answer.first(), Some(&b'S'));
+    assert!(!String::from_utf8_lossy(&answer).contains("SCRAM"));
+    let twice =
+        [packet(&80_877_104u32.to_be_bytes()), packet(&80_877_104u32.to_be_bytes())].concat();
+    let answer = send(&rig, &[&twice[..], &twice[..]].concat()).await;
+    assert!(String::from_utf8_lossy(&answer).contains("too many requests for encryption"));
+    assert_eq!(rig.connect(&tenant).await.expect("in").one("select 'well'").await, "well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_log_ins_are_refused() {
+    let rig = Rig::start().await;
+    rig.tenant("a").await;
+    let sasl = |mechanism: &str, first: &str| {
+        let length = u32::try_from(first.len()).expect("small").to_be_bytes();
+        let body = [mechanism.as_bytes(), b"\0", &length, first.as_bytes()].concat();
+        [&b"p"[..], &packet(&body)].concat()
+    };
+    let cases: [(Vec<u8>, &str); 6] = [
+        (sasl("PLAIN", "x"), "invalid SASL authentication mechanism"),
+        (sasl("SCRAM-SHA-256", "nonsense"), "malformed SCRAM message"),
+        (sasl("SCRAM-SHA-256-PLUS", "p=tls-unique,,n=,r=x"), "malformed SCRAM message"),
+        (b"Q\0\0\0\x0dselect 1\0".to_vec(), "expected SASL response, got message type 81"),
+        (b"p\x7f\xff\xff\xff".to_vec(), "invalid message length"),
+        (b"p\0\0\0\x05x".to_vec(), "malformed SASL initial response"),
+    ];
+    for (bytes, words) in cases {
+        let hello = [&startup("user\0u_a\0database\0d_a\0")[..], &bytes].concat();
+        let answer = String::from_utf8_lossy(&send(&rig, &hello).await).into_owned();
+        assert!(answer.contains(words), "{words}: {answer}");
+    }
+    assert_eq!(rig.gateway.stats().errors(ErrorKind::Protocol), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_do_not_finish_their_log_in_are_let_go_in_time() {
+    let rig = Rig::with(Cluster::start().await, |config| {
+        config.timeouts.handshake = Duration::from_secs(1);
+    })
+    .await;
+    let begun = Instant::now();
+    let half = &startup("user\0u_a\0")[..9];
+    let tls = &packet(&80_877_103u32.to_be_bytes())[..];
+    let unproven = &startup("user\0u_a\0")[..];
+    let answers = futures_util::future::join_all(
+        [&b""[..], b"\0", half, tls, unproven].map(|b| send(&rig, b)),
+    );
+    let answers = answers.await;
+    assert!(begun.elapsed() >= Duration::from_millis(900));
+    assert!(
+        String::from_utf8_lossy(&answers[4]).contains("canceling authentication due to timeout")
+    );
+    assert_eq!(rig.gateway.stats().errors(ErrorKind::HandshakeTimeout), 5);
+    until("nothing of them is left", || async { rig.gateway.stats().clients == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_sends_nonsense_is_ended_and_its_neighbours_go_on() {
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    let neighbour = rig.connect(&tenant).await.expect("in");
+    for (bytes, words) in [
+        (&b"Q\0\0\0\x02"[..], "invalid message length"),
+        (b"Q\xff\xff\xff\xff", "invalid message length"),
+        (b"\x01\0\0\0\x04", "invalid frontend message type 1"),
+    ] {
+        let answer = crate::raw::after_log_in(&rig, &tenant, bytes).await;
+        assert!(String::from_utf8_lossy(&answer).contains(words), "{words}");
+    }
+    assert_eq!(neighbour.one("select 'well'").await, "well");
+    until("they are gone", || async { rig.gateway.stats().sessions == 1 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_costs_no_memory() {
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    let before = resident();
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let sql = "select repeat('x', 1000000) from generate_series(1, 1000)\0";
+        let query = [&b"Q"[..], &packet(sql.as_bytes())].concat();
+        let mut stream = crate::raw::log_in(&rig, &tenant).await;
+        stream.write_all(&query).await.expect("sent");
+        slow.push(stream);
+    }
+    let busy = "select count(*) from pg_stat_activity where wait_event = 'ClientWrite'";
+    until("all wait for their clients", || async { rig.cluster.sql(busy).await == "8" }).await;
+    let grown = resident().saturating_sub(before);
+    println!("8 clients that do not read: {grown} kB more");
+    assert!(grown < 20_000, "{grown} kB");
+    drop(slow);
+    until("their queries end", || async { rig.cluster.sql(busy).await == "0" }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_sessions_are_cheap() {
+    const COUNT: usize = 80;
+    const IDLE: usize = 2000;
+    let rig = Rig::with(Cluster::start().await, |config| {
+        config.timeouts.handshake = Duration::from_secs(60);
+    })
+    .await;
+    let tenant = rig.tenant("a").await;
+    rig.platform.change(|routes| routes[0].connection_limit = 1000);
+    drop(crate::raw::log_in(&rig, &tenant).await);
+    let before = resident();
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        idle.push(TcpStream::connect(rig.address).await.expect("connected"));
+    }
+    until("all are taken on", || async { rig.gateway.stats().clients >= IDLE as u64 }).await;
+    println!("{IDLE} clients that say nothing: {} bytes each", (resident() - before) * 1024 / IDLE);
+    drop(idle);
+    until("they are gone", || async { rig.gateway.stats().clients == 0 }).await;
+    let before = resident();
+    let mut sessions = Vec::new();
+    for _ in 0..COUNT {
+        sessions.push(crate::raw::log_in(&rig, &tenant).await);
+    }
+    println!(
+        "{COUNT} idle sessions: {} bytes each",
+        resident().saturating_sub(before) * 1024 / COUNT
+    );
+    assert_eq!(rig.gateway.stats().sessions, COUNT as u64);
+}
+
+/// Kilobytes of this process that are in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}

@@ -1,0 +1,65 @@
+//! How many sessions there may be.
+
+use howdah_gateway::Capacity;
+use howdah_gateway::error::ErrorKind;
+
+use crate::cluster::Cluster;
+use crate::rig::{Rig, until, verifier};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c30_the_session_above_the_limit_is_refused_over_all_credentials_and_threads() {
+    let rig = Rig::start().await;
+    let (tenant, other) = (rig.tenant("a").await, rig.tenant("b").await);
+    // A second credential of the same database.
+    let mut second = tenant.clone();
+    second.role = "u_second".into();
+    rig.cluster.sql(&format!("create role u_second login password '{}'", verifier("x"))).await;
+    let text =
+        rig.cluster.sql("select rolpassword from pg_authid where rolname = 'u_second'").await;
+    second.password = "x".into();
+    rig.platform.change(|routes| {
+        let first = routes.iter_mut().find(|route| route.role.as_str() == "u_a").expect("route");
+        first.connection_limit = 20;
+        let mut route = first.clone();
+        route.role = "u_second".parse().expect("role");
+        route.verifier = text.parse().expect("verifier");
+        routes.push(route);
+    });
+    until("the second credential works", || async { rig.connect(&second).await.is_ok() }).await;
+    until("that session is gone", || async { rig.gateway.stats().sessions == 0 }).await;
+
+    let mut sessions = Vec::new();
+    for number in 0..20 {
+        let who = if number % 2 == 0 { &tenant } else { &second };
+        sessions.push(rig.connect(who).await.expect("within the limit"));
+    }
+    for who in [&tenant, &second] {
+        let error = rig.connect(who).await.err().expect("above the limit");
+        let error = error.as_db_error().expect("PostgreSQL's form");
+        assert_eq!((error.severity(), error.code().code()), ("FATAL", "53300"));
+        assert_eq!(error.message(), format!("too many connections for role \"{}\"", who.role));
+    }
+    let refusal =
+        rig.ask(&tenant, "sslmode=require", "select 1").await.expect_err("above the limit");
+    assert!(refusal.contains("FATAL:  too many connections for role \"u_a\""), "{refusal}");
+    // Another database has its own, and one that ends makes room.
+    assert_eq!(rig.connect(&other).await.expect("in").one("select 'ok'").await, "ok");
+    sessions.pop();
+    until("there is room again", || async { rig.connect(&tenant).await.is_ok() }).await;
+    until("19 are left", || async { rig.gateway.sessions().count(tenant.id) == 19 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_gateway_says_so() {
+    let rig = Rig::with(Cluster::start().await, |config| {
+        config.capacity = Capacity { clients: 2, handshakes: 2 };
+    })
+    .await;
+    let tenant = rig.tenant("a").await;
+    let _sessions =
+        [rig.connect(&tenant).await.expect("in"), rig.connect(&tenant).await.expect("in")];
+    let error = rig.connect(&tenant).await.err().expect("full");
+    let told = error.as_db_error().map(|error| error.message().to_owned());
+    assert_eq!(told.as_deref(), Some("sorry, too many clients already"), "{error}");
+    assert_eq!(rig.gateway.stats().errors(ErrorKind::GatewayFull), 1);
+}

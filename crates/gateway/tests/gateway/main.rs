@@ -1,0 +1,11 @@
+//! The gateway before a real PostgreSQL, with real clients.
+
+mod cluster;
+mod rig;
+
+mod hostile;
+mod limits;
+mod login;
+mod raw;
+mod relay;
+mod routes;
