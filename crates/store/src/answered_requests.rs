@@ -98,11 +98,15 @@ pub async fn give_up(tx: &mut Tx, key: &Key) -> Result<()> {
     Ok(())
 }
 
-/// Removes what was claimed before a moment.
-pub async fn forget(tx: &mut Tx, before: Timestamp) -> Result<u64> {
-    let result = sqlx::query("delete from answered_requests where at < $1")
-        .bind(at(before))
-        .execute(&mut **tx)
-        .await?;
-    Ok(result.rows_affected())
+/// Removes some of what was claimed before a moment.
+pub async fn forget(tx: &mut Tx, before: Timestamp) -> Result<()> {
+    sqlx::query(
+        "delete from answered_requests where ctid = any(array(
+             select ctid from answered_requests where at < $1 limit 100
+             for update skip locked))",
+    )
+    .bind(at(before))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

@@ -196,8 +196,9 @@ pub struct UrlParts {
     pub database: String,
 }
 
-/// The parts of the URLs of an app's attachments, by attachment. Databases that have not been
-/// published yet are left out.
+/// The parts of the URLs of an app's attachments, by attachment. One that was made with its
+/// database is left out until the database has been published; every later one, and one that was
+/// pointed to the database later, has a release of its own and is there at once.
 pub async fn url_parts(conn: &mut Connection, app: AppId) -> Result<Vec<UrlParts>> {
     Ok(sqlx::query_as(
         "select t.name as attachment, c.id as credential_id, c.role, c.password,
@@ -207,8 +208,9 @@ pub async fn url_parts(conn: &mut Connection, app: AppId) -> Result<Vec<UrlParts
          join credentials c on c.database_id = d.id and c.revoked_at is null
               and c.name = coalesce(substring(t.namespace from '^credential:(.*)$'), 'default')
          where t.app_id = $1
-           and exists (select from operations o join releases r on r.operation_id = o.id
-                       where o.database_id = d.id and o.kind = 'provision')
+           and (t.updated_at > d.created_at
+                or exists (select from operations o join releases r on r.operation_id = o.id
+                           where o.database_id = d.id and o.kind = 'provision'))
          order by t.name",
     )
     .bind(app.0)
