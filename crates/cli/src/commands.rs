@@ -1,0 +1,60 @@
+//! The table of all commands, one family per file.
+
+mod access;
+mod account;
+mod addons;
+mod addons_attach;
+mod addons_create;
+mod addons_destroy;
+mod addons_wait;
+mod apps;
+mod apps_change;
+mod config;
+mod keys;
+pub(crate) mod later;
+mod maintenance;
+mod pg_credentials;
+mod pg_info;
+mod pg_operations;
+mod pg_promote;
+mod pg_psql;
+mod pg_reset;
+mod pg_sessions;
+mod pg_versions;
+mod pg_wait;
+mod raw;
+mod releases;
+
+use crate::command::Command;
+
+/// The families, in the order of `howdah help commands` and of `docs/commands.md`.
+const FAMILIES: &[&[Command]] = &[
+    apps::COMMANDS,
+    apps_change::COMMANDS,
+    config::COMMANDS,
+    releases::COMMANDS,
+    maintenance::COMMANDS,
+    access::COMMANDS,
+    addons::COMMANDS,
+    addons_create::COMMANDS,
+    addons_wait::COMMANDS,
+    addons_attach::COMMANDS,
+    addons_destroy::COMMANDS,
+    pg_info::COMMANDS,
+    pg_wait::COMMANDS,
+    pg_psql::COMMANDS,
+    pg_promote::COMMANDS,
+    pg_credentials::COMMANDS,
+    pg_reset::COMMANDS,
+    pg_sessions::COMMANDS,
+    pg_operations::COMMANDS,
+    pg_versions::COMMANDS,
+    account::COMMANDS,
+    keys::COMMANDS,
+    raw::COMMANDS,
+];
+
+/// Every command.
+pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
+    FAMILIES.iter().flat_map(|family| family.iter())
+}

@@ -1,0 +1,88 @@
+//! Commands that we tell people to run next. All of them are here, so that a test can prove that
+//! each is a command that we understand.
+
+use crate::shell;
+
+/// A command to run next, ready to be copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// What the command is for, ending in punctuation.
+    pub(crate) lead: String,
+    pub(crate) command: String,
+}
+
+/// A command to run next, with places for names in capitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter)]
+pub(crate) enum Hint {
+    Up,
+    Login,
+    Help,
+    HelpCommand,
+    HelpPg,
+    ListApps,
+    CreateApp,
+    NameApp,
+    ListDatabases,
+    CreateDatabase,
+    ListAddons,
+    WaitForAddon,
+    WaitForDatabase,
+    ListPlans,
+    DetachFirst,
+    PromoteAnyway,
+    CreateSigned,
+    AddKey,
+    SetConfig,
+    ListOperations,
+    RollBack,
+    ListReleases,
+}
+
+impl Hint {
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Up => ("is it running?", "howdah up"),
+            Self::Login => ("log in first:", "howdah login"),
+            Self::Help => ("all commands:", "howdah help"),
+            Self::HelpCommand => ("how it is used:", "howdah help COMMAND"),
+            Self::HelpPg => ("what is offered:", "howdah help pg"),
+            Self::ListApps => ("your apps:", "howdah apps"),
+            Self::CreateApp => ("make one:", "howdah apps:create"),
+            Self::NameApp => ("name it:", "howdah COMMAND -a APP"),
+            Self::ListDatabases => ("its databases:", "howdah pg:info -a APP"),
+            Self::CreateDatabase => ("make one:", "howdah addons:create heroku-postgresql -a APP"),
+            Self::ListAddons => ("its add-ons:", "howdah addons -a APP"),
+            Self::WaitForAddon => ("wait for it:", "howdah addons:wait ADDON -a APP"),
+            Self::WaitForDatabase => ("wait for it:", "howdah pg:wait DATABASE -a APP"),
+            Self::ListPlans => ("the plans:", "howdah addons:plans heroku-postgresql"),
+            Self::DetachFirst => {
+                ("to set it by hand, detach it first:", "howdah addons:detach ATTACHMENT -a APP")
+            }
+            Self::PromoteAnyway => {
+                ("to promote it all the same:", "howdah pg:promote DATABASE -a APP --force")
+            }
+            Self::CreateSigned => ("no account yet?", "howdah signup"),
+            Self::AddKey => ("name the file of a public key:", "howdah keys:add PATH"),
+            Self::SetConfig => ("set one:", "howdah config:set NAME=VALUE -a APP"),
+            Self::ListOperations => ("see why:", "howdah pg:operations -a APP"),
+            Self::RollBack => ("to undo:", "howdah rollback RELEASE -a APP"),
+            Self::ListReleases => ("its releases:", "howdah releases -a APP"),
+        }
+    }
+
+    /// The advice, without names.
+    pub(crate) fn plain(self) -> Advice {
+        self.fill(&[])
+    }
+
+    /// The advice with names in their places: `[("APP", "demo")]`.
+    pub(crate) fn fill(self, names: &[(&str, &str)]) -> Advice {
+        let (lead, command) = self.words();
+        let fill = |word: &str| {
+            let name = names.iter().find(|(place, _)| *place == word);
+            name.map_or_else(|| word.to_owned(), |(_, name)| shell::word(name))
+        };
+        let words: Vec<_> = command.split(' ').map(fill).collect();
+        Advice { lead: lead.to_owned(), command: words.join(" ") }
+    }
+}
