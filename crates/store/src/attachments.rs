@@ -1,5 +1,7 @@
 //! Attachments: the names that databases have within apps.
 
+use std::collections::BTreeMap;
+
 use howdah_model::ids::{AccountId, AppId, AttachmentId, CredentialId, DatabaseId};
 use howdah_model::name::{AddonName, AppName, AttachmentName};
 use jiff::Timestamp;
@@ -155,15 +157,23 @@ pub async fn delete(tx: &mut Tx, id: AttachmentId) -> Result<bool> {
     Ok(result.rows_affected() == 1)
 }
 
-/// Removes the attachments of a database from one app, and answers their names.
-pub async fn delete_from_app(tx: &mut Tx, app: AppId, database: DatabaseId) -> Result<Vec<String>> {
-    Ok(sqlx::query_scalar(
-        "delete from attachments where app_id = $1 and database_id = $2 returning name",
+/// Removes all attachments of a database, and answers their names by app.
+pub async fn delete_by_database(
+    tx: &mut Tx,
+    database: DatabaseId,
+) -> Result<BTreeMap<AppId, Vec<String>>> {
+    let taken: Vec<(Uuid, String)> = sqlx::query_as(
+        "with taken as (delete from attachments where database_id = $1 returning app_id, name)
+         select app_id, name from taken order by app_id, name <> 'DATABASE', name",
     )
-    .bind(app.0)
     .bind(database.0)
     .fetch_all(&mut **tx)
-    .await?)
+    .await?;
+    let mut by_app = BTreeMap::<AppId, Vec<String>>::new();
+    for (app, name) in taken {
+        by_app.entry(AppId(app)).or_default().push(name);
+    }
+    Ok(by_app)
 }
 
 /// Removes the attachments of an app to databases that other apps own.

@@ -286,8 +286,8 @@ async fn attachments_name_databases_within_apps_and_are_exchanged_in_place() {
     attachments::insert(&mut tx, shop, &primary, to(old), later).await.expect("insert");
     attachments::delete_foreign(&mut tx, shop).await.expect("delete");
     assert!(attachments::list_by_app(&mut tx, shop).await.expect("ask").is_empty());
-    let gone = attachments::delete_from_app(&mut tx, app, new).await.expect("delete");
-    assert_eq!(gone.len(), 2);
+    let gone = attachments::delete_by_database(&mut tx, new).await.expect("delete");
+    assert_eq!(gone, [(app, vec!["DATABASE".to_owned(), "PINK".to_owned()])].into());
     attachments::insert(&mut tx, app, &primary, to(old), later).await.expect("insert");
     let twice = attachments::insert(&mut tx, app, &primary, to(new), later).await;
     assert!(twice.expect_err("taken").is_conflict("attachments_name_key"));

@@ -1,0 +1,43 @@
+//! What people can ask for: every write that the API makes, each in one transaction, with errors
+//! for whoever asked. Nothing here waits for a machine longer than it is told to.
+
+mod options;
+mod password;
+
+pub(crate) mod naming;
+
+pub mod accounts;
+pub mod addons;
+pub mod answers;
+pub mod apps;
+pub mod attachments;
+pub mod collaborators;
+pub mod config;
+pub mod databases;
+pub mod error;
+pub mod keys;
+pub mod releases;
+pub mod resolve;
+
+use howdah_store::Tx;
+use howdah_store::operations::{self, New, NotAdmitted};
+use jiff::Timestamp;
+
+pub use error::{Error, Noun, Result};
+
+/// A random number for invented names.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    crate::password::fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
+/// Begins an operation on a database, by the name that people know it by.
+async fn begin(tx: &mut Tx, asked: &New, addon: &str, now: Timestamp) -> Result<()> {
+    operations::insert(tx, asked, now).await.map_err(|error| match error {
+        NotAdmitted::Refused { why, .. } => Error::Conflict(format!(
+            "{addon} cannot be changed now: {why}. Wait with `pg:wait {addon}`, then try again."
+        )),
+        NotAdmitted::Store(error) => error.into(),
+    })
+}

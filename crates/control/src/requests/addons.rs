@@ -1,0 +1,294 @@
+//! Add-ons: making, renaming and destroying databases.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use howdah_model::ids::{AccountId, AppId, CredentialId, DatabaseId, OperationId};
+use howdah_model::name::{AddonName, AttachmentName, invent_addon_name};
+use howdah_model::operation::{Operation, Outcome};
+use howdah_model::plan::{self, Plan};
+use howdah_model::version::Major;
+use howdah_store::addons::{self, Addon};
+use howdah_store::apps::App;
+use howdah_store::attachments::{self, Pointing};
+use howdah_store::credentials::{self, Credential};
+use howdah_store::operations::{self, New};
+use howdah_store::{Connection, Tx, config_vars, databases, transitions};
+use serde_json::json;
+
+use super::error::{Error, Noun, Result, taken};
+use super::{apps, begin, config, naming, options, random};
+use crate::{Control, password, scram};
+
+/// How long a request waits for a database to be made before it says that it is on its way.
+const A_MOMENT: Duration = Duration::from_secs(5);
+
+/// How often a name is invented before the platform gives up.
+const INVENTIONS: usize = 8;
+
+/// What a new database shall be.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The plan, with or without the service's name.
+    pub plan: String,
+    /// The add-on's name; one is invented when none is given.
+    pub name: Option<String>,
+    /// The attachment's name; the next free one when none is given.
+    pub attachment: Option<String>,
+    /// What followed `--`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The add-on with a name or id that the account may see.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is none.
+pub async fn find(conn: &mut Connection, account: AccountId, name_or_id: &str) -> Result<Addon> {
+    addons::find_visible(conn, account, name_or_id).await?.ok_or(Error::NotFound(Noun::Addon))
+}
+
+/// Refuses a change of a database to those who may only use it.
+///
+/// # Errors
+/// [`Error::Forbidden`] when the account has no access to the app that owns it.
+pub fn check_owned(addon: &Addon) -> Result<()> {
+    if addon.owned {
+        return Ok(());
+    }
+    Err(Error::Forbidden(format!(
+        "{} belongs to the app {}, which you have no access to. Its owner can give it with \
+         `access:add`.",
+        addon.name, addon.app_name
+    )))
+}
+
+/// Makes a database and attaches it to an app, and waits a moment for it to be there.
+///
+/// # Errors
+/// [`Error::Invalid`] when the plan, a name or an option will not do; [`Error::Unavailable`] when
+/// it could not be made: then nothing is left of it.
+pub async fn create(
+    control: &Control,
+    account: AccountId,
+    app: &App,
+    wanted: &Wanted,
+) -> Result<Addon> {
+    let plan = plan::find(&wanted.plan)?;
+    let installed = control.installed().await?;
+    let major = options::major(&wanted.options, plan, &installed)?;
+    let mut tx = control.store().begin().await?;
+    apps::lock(&mut tx, app).await?;
+    let new = NewDatabase {
+        id: DatabaseId::new(),
+        name: addon_name(&mut tx, wanted.name.as_deref()).await?,
+        attachment: attachment_name(control, &mut tx, app, wanted.attachment.as_deref()).await?,
+        plan,
+        major,
+    };
+    insert(control, &mut tx, app.id, &new).await?;
+    let operation = OperationId::new();
+    let asked = New {
+        id: operation,
+        kind: Operation::Provision,
+        database_id: new.id,
+        app_id: app.id,
+        account_id: Some(account),
+        arguments: json!({}),
+    };
+    begin(&mut tx, &asked, new.name.as_str(), control.now()).await?;
+    tx.commit().await?;
+    control.wait_for_operation(operation, A_MOMENT).await?;
+    made(control, account, &new, operation).await
+}
+
+struct NewDatabase {
+    id: DatabaseId,
+    name: AddonName,
+    attachment: AttachmentName,
+    plan: &'static Plan,
+    major: Major,
+}
+
+async fn addon_name(conn: &mut Connection, given: Option<&str>) -> Result<AddonName> {
+    if let Some(given) = given {
+        return Ok(given.parse()?);
+    }
+    for _ in 0..INVENTIONS {
+        let name = AddonName::try_from(invent_addon_name(random()))?;
+        if databases::find(conn, &name).await?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(Error::Unavailable("No free name was found for the add-on. Give one with `--name`.".into()))
+}
+
+/// The name of a new attachment on an app that the transaction has locked: the given one if it is
+/// free, else one that is.
+pub(crate) async fn attachment_name(
+    control: &Control,
+    conn: &mut Connection,
+    app: &App,
+    given: Option<&str>,
+) -> Result<AttachmentName> {
+    let attached = attachments::list_by_app(conn, app.id).await?;
+    let by_hand: HashSet<String> =
+        config_vars::list(conn, app.id).await?.into_iter().map(|var| var.name.into()).collect();
+    let Some(given) = given else {
+        let vars = by_hand.iter().filter_map(|var| var.strip_suffix("_URL").map(str::to_owned));
+        let taken = attached.iter().map(|one| one.name.to_string()).chain(vars).collect();
+        return Ok(naming::attachment(&control.config().var_prefix, &taken, random()));
+    };
+    let name: AttachmentName = given.parse()?;
+    if let Some(other) = attached.iter().find(|one| one.name == name) {
+        return Err(Error::invalid(format!(
+            "{} has an attachment {name} already: it is {}. Choose another name with `--as`.",
+            app.name, other.addon_name
+        )));
+    }
+    if by_hand.contains(&name.url_var()) {
+        let var = name.url_var();
+        return Err(Error::invalid(format!(
+            "{} has a config var {var} that was set by hand. Remove it with `config:unset {var} \
+             -a {}`, or choose another name with `--as`.",
+            app.name, app.name
+        )));
+    }
+    Ok(name)
+}
+
+/// Writes the database, its credential and its attachment.
+async fn insert(control: &Control, tx: &mut Tx, app: AppId, new: &NewDatabase) -> Result<()> {
+    let now = control.now();
+    let database = databases::New {
+        id: new.id,
+        addon_name: &new.name,
+        app_id: app,
+        plan: new.plan,
+        major: new.major,
+        name: &password::random_database(),
+    };
+    let inserted = databases::insert(tx, &database, now).await;
+    taken(inserted, "databases_addon_name_key", new.name.as_str())?;
+    let (id, password) = (CredentialId::new(), password::random_password());
+    let credential = Credential {
+        id,
+        database_id: new.id,
+        name: credentials::DEFAULT.to_owned(),
+        role: password::random_role(),
+        password: control.keyring().seal(config::CREDENTIAL, id, password.reveal().as_bytes()),
+        verifier: scram::verifier(&password),
+        created_at: now,
+        revoked_at: None,
+    };
+    credentials::insert(tx, &credential).await?;
+    let to = Pointing { database: new.id, namespace: None };
+    Ok(attachments::insert(tx, app, &new.attachment, to, now).await?)
+}
+
+async fn made(
+    control: &Control,
+    account: AccountId,
+    new: &NewDatabase,
+    operation: OperationId,
+) -> Result<Addon> {
+    let mut conn = control.reader().get().await?;
+    let asked = operations::get(&mut conn, operation).await?;
+    let outcome = asked.as_ref().map_or(Outcome::Running, |asked| asked.outcome);
+    match outcome {
+        Outcome::Running | Outcome::Done => find(&mut conn, account, &new.id.to_string()).await,
+        Outcome::Undone | Outcome::NeedsOperator => {
+            let why = match asked.and_then(|asked| asked.last_error) {
+                Some(error) => error,
+                None => last_reason(&mut conn, operation).await?,
+            };
+            Err(Error::Unavailable(format!(
+                "{} could not be made: {why}. Nothing is left of it; try again, and if it stays, \
+                 `howdah doctor` says what the machine lacks.",
+                new.name
+            )))
+        }
+    }
+}
+
+/// Why an operation turned back: the reason of its last but one transition.
+async fn last_reason(conn: &mut Connection, operation: OperationId) -> Result<String> {
+    let all = transitions::list(conn, &[operation.0]).await?;
+    let turned = all.iter().rev().nth(1).or(all.last());
+    Ok(turned.map_or_else(String::new, |transition| transition.reason.clone()))
+}
+
+/// Gives an add-on another name.
+///
+/// # Errors
+/// [`Error::Invalid`] when the name breaks the rule or is taken.
+pub async fn rename(
+    control: &Control,
+    account: AccountId,
+    addon: &Addon,
+    name: &str,
+) -> Result<Addon> {
+    check_owned(addon)?;
+    let name: AddonName = name.parse()?;
+    let mut tx = control.store().begin().await?;
+    let renamed = databases::rename(&mut tx, addon.id, &name).await;
+    taken(renamed, "databases_addon_name_key", name.as_str())?;
+    let addon = find(&mut tx, account, name.as_str()).await?;
+    tx.commit().await?;
+    Ok(addon)
+}
+
+/// Changes an add-on's plan: the same plan is granted, every other is not offered yet.
+///
+/// # Errors
+/// [`Error::Invalid`] when there is no such plan, or it is another than the add-on has.
+pub fn change_plan(addon: &Addon, wanted: &str) -> Result<()> {
+    check_owned(addon)?;
+    let wanted = plan::find(wanted)?;
+    if wanted == addon.plan {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "Changing the plan of {} from {} to {wanted} is not offered yet. Create a database of the \
+         new plan, copy the data with `pg_dump` and `pg_restore`, and promote it.",
+        addon.name, addon.plan
+    )))
+}
+
+/// Destroys a database: takes it from its apps and begins its removal. Waits a moment for it.
+///
+/// # Errors
+/// [`Error::Invalid`] when other apps use it and `force` is not given.
+pub async fn destroy(
+    control: &Control,
+    account: AccountId,
+    addon: &Addon,
+    force: bool,
+) -> Result<()> {
+    check_owned(addon)?;
+    let mut tx = control.store().begin().await?;
+    let attached = attachments::list_by_database(&mut tx, addon.id).await?;
+    let foreign: Vec<_> = attached
+        .iter()
+        .filter(|one| one.app_id != addon.app_id)
+        .map(|one| format!("{}::{}", one.app_name, one.name))
+        .collect();
+    if !foreign.is_empty() && !force {
+        return Err(Error::invalid(format!(
+            "{} is attached to other apps as {}. Detach it there, or destroy it with `--force`.",
+            addon.name,
+            foreign.join(", ")
+        )));
+    }
+    let asked = New {
+        id: OperationId::new(),
+        kind: Operation::Destroy,
+        database_id: addon.id,
+        app_id: addon.app_id,
+        account_id: Some(account),
+        arguments: json!({}),
+    };
+    begin(&mut tx, &asked, addon.name.as_str(), control.now()).await?;
+    tx.commit().await?;
+    control.wait_for_operation(asked.id, A_MOMENT).await?;
+    Ok(())
+}
