@@ -138,7 +138,7 @@ pub trait Machine {
         let step = Self::next(state, seen, lasted);
         match (&step, Self::row(state).deadline) {
             (Step::Do(..) | Step::Wait(..), Some((after, then))) if lasted >= after => {
-                Step::Goto(then, "the deadline of this state has passed")
+                Step::Goto(then, OVERDUE)
             }
             (Step::Wait(pause, why), Some((after, _))) => {
                 Step::Wait((*pause).min(after.saturating_sub(lasted)), why)
@@ -147,6 +147,9 @@ pub trait Machine {
         }
     }
 }
+
+/// The reason of a change of state that a deadline brought about.
+pub const OVERDUE: &str = "the deadline of this state has passed";
 
 /// How soon to look again while something is on its way. What happens in between wakes the machine
 /// earlier; this is only the bound for a message that was lost.

@@ -1,6 +1,7 @@
 //! Credentials: the roles of a database, with their passwords (encrypted) and verifiers.
 
-use howdah_model::ids::{CredentialId, DatabaseId};
+use howdah_model::agent::Wanted;
+use howdah_model::ids::{CredentialId, DatabaseId, ParticipantId};
 use howdah_model::name::RoleName;
 use howdah_model::scram::Verifier;
 use jiff::Timestamp;
@@ -119,4 +120,24 @@ pub async fn revoke_all(tx: &mut Tx, database: DatabaseId, now: Timestamp) -> Re
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// The credentials of all databases that a participant shall have, oldest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_of_participant(
+    conn: &mut Connection,
+    participant: ParticipantId,
+) -> Result<Vec<Credential>> {
+    let all = sqlx::query_as(
+        "select c.* from credentials c join databases d on d.id = c.database_id
+         where d.participant_id = $1 and d.wanted = $2 and c.revoked_at is null
+         order by c.created_at, c.role",
+    )
+    .bind(participant.0)
+    .bind(Named(Wanted::Present))
+    .fetch_all(conn)
+    .await?;
+    Ok(all)
 }

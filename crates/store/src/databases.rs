@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::column::{Columns, Named, at};
 use crate::connection::{Connection, Tx};
 use crate::error::{Error, Result};
-use crate::machines;
+use crate::{machines, wakes};
 
 /// A database, and where its supervisor is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -301,7 +301,7 @@ pub async fn withdraw(tx: &mut Tx, id: DatabaseId, revision: Option<Revision>) -
     .bind(revision.map(|revision| revision.0))
     .execute(&mut **tx)
     .await?;
-    machines::wake(tx, &[id.0]).await
+    wakes::insert(tx, &[id.0]).await
 }
 
 /// Records that a database is gone.

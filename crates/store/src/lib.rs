@@ -7,7 +7,7 @@
 //! Locks are taken in this order, so that transactions do not wait for each other in a circle: the
 //! own machine, apps, databases, servers, participants; within a table in the order of the ids.
 //! Rows are locked with `for no key update`, which lets others insert rows that refer to them. To
-//! wake a machine takes no lock (see [`machines::wake`]).
+//! wake a machine takes no lock (see [`wakes`]).
 
 mod column;
 mod connection;
@@ -35,6 +35,7 @@ pub mod ssh_keys;
 pub mod timelines;
 pub mod tokens;
 pub mod transitions;
+pub mod wakes;
 
 pub use column::{Named, Sealed};
 pub use connection::{Connection, ReadConnection, Reader, Snapshot, Store, Tx};

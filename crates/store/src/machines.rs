@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use howdah_model::ids::{DatabaseId, ParticipantId};
 use howdah_model::machine::{Kind, Machine};
-use howdah_model::name::DatabaseName;
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -13,7 +11,7 @@ use uuid::Uuid;
 use crate::column::{Columns, Named, at};
 use crate::connection::{Connection, Tx};
 use crate::error::{Error, Result};
-use crate::transitions;
+use crate::{transitions, wakes};
 
 /// The channel that is notified when a machine is due at once.
 pub const DUE: &str = "howdah_machines";
@@ -78,87 +76,7 @@ pub async fn insert<M: Machine>(tx: &mut Tx, id: Uuid, why: &str, now: Timestamp
     .execute(&mut **tx)
     .await?;
     transitions::insert(tx, id, M::KIND, None, &M::START.to_string(), why, now).await?;
-    notify(tx).await
-}
-
-/// Makes machines due at once, even if a worker looks at them at this moment. Those at their end
-/// and ids without a machine are left alone.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn wake(tx: &mut Tx, ids: &[Uuid]) -> Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into wakes (machine_id) select id from machines where id = any($1) and not over",
-    )
-    .bind(ids)
-    .execute(&mut **tx)
-    .await?;
-    notify(tx).await
-}
-
-/// What has changed in the world, for [`wake_for`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
-    /// Participants that fare otherwise.
-    pub participants: Vec<ParticipantId>,
-    /// Those of them whose databases all fare otherwise too, as the instance came or went.
-    pub with_databases: Vec<ParticipantId>,
-    /// Single databases that came, went or were emptied, by their names within PostgreSQL.
-    pub databases: Vec<DatabaseName>,
-}
-
-/// Wakes exactly the machines that a change concerns: participants, databases, and the unfinished
-/// operations on those databases.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn wake_for(tx: &mut Tx, changed: &Changed) -> Result<()> {
-    let ids = |all: &[ParticipantId]| all.iter().map(|id| id.0).collect::<Vec<_>>();
-    sqlx::query(
-        "with touched as (
-             select id from databases
-             where removed_at is null and (participant_id = any($2) or name = any($3))
-         )
-         insert into wakes (machine_id)
-         select id from machines where not over and id in (
-             select unnest($1) union all select id from touched union all
-             select id from operations
-             where finished_at is null and database_id in (select id from touched)
-         )",
-    )
-    .bind(ids(&changed.participants))
-    .bind(ids(&changed.with_databases))
-    .bind(changed.databases.iter().map(DatabaseName::as_str).collect::<Vec<_>>())
-    .execute(&mut **tx)
-    .await?;
-    notify(tx).await
-}
-
-/// Wakes the supervisors of all databases of a participant that are not gone.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn wake_databases(tx: &mut Tx, participant: ParticipantId) -> Result<()> {
-    let changed = Changed { with_databases: vec![participant], ..Changed::default() };
-    wake_for(tx, &changed).await
-}
-
-/// Wakes the unfinished operations on a database.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn wake_operations(tx: &mut Tx, database: DatabaseId) -> Result<()> {
-    sqlx::query(
-        "insert into wakes (machine_id)
-         select id from operations where database_id = $1 and finished_at is null",
-    )
-    .bind(database.0)
-    .execute(&mut **tx)
-    .await?;
-    notify(tx).await
+    wakes::notify(tx).await
 }
 
 /// When the next machine is due: in the past when one is due now.
@@ -177,11 +95,6 @@ pub async fn next_due(conn: &mut Connection) -> Result<Option<Timestamp>> {
     .fetch_one(conn)
     .await?;
     Ok(due.map(jiff_sqlx::Timestamp::to_jiff))
-}
-
-async fn notify(tx: &mut Tx) -> Result<()> {
-    sqlx::query("select pg_notify($1, '')").bind(DUE).execute(&mut **tx).await?;
-    Ok(())
 }
 
 /// Claims at most `limit` machines that are due and that nobody works on, longest due first.
@@ -251,7 +164,10 @@ pub async fn fence(tx: &mut Tx, lease: Lease, state: &str) -> Result<()> {
     held.map(|_| ()).ok_or(LOST)
 }
 
-const LOST: Error = Error::Gone { what: "the claim on the machine" };
+/// What is gone when a claim was lost, in [`Error::Gone`].
+pub const CLAIM: &str = "the claim on the machine";
+
+const LOST: Error = Error::Gone { what: CLAIM };
 
 /// Moves a machine on, with its reason. The claim stays, unless the machine is at its end.
 ///
@@ -285,18 +201,10 @@ pub async fn goto<M: Machine>(
         return Err(LOST);
     }
     if over {
-        forget_wakes(tx).await?;
+        wakes::forget(tx, lease.id).await?;
     }
     let from = from.to_string();
     transitions::insert(tx, lease.id, M::KIND, Some(&from), &to.to_string(), why, now).await
-}
-
-/// Removes the wakes of machines that are at their end. One that comes later waits for the next.
-async fn forget_wakes(tx: &mut Tx) -> Result<()> {
-    sqlx::query("delete from wakes where machine_id in (select id from machines where over)")
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }
 
 /// How a worker leaves a machine that it lets go of.

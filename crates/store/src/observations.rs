@@ -120,19 +120,6 @@ pub async fn list(
     .await?)
 }
 
-/// When a database was observed the last time, over all databases. Several control planes on one
-/// store look here, so that only one of them writes each minute's rows.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn newest(conn: &mut Connection) -> Result<Option<Timestamp>> {
-    let newest: Option<jiff_sqlx::Timestamp> =
-        sqlx::query_scalar("select at from observations order by id desc limit 1")
-            .fetch_optional(conn)
-            .await?;
-    Ok(newest.map(jiff_sqlx::Timestamp::to_jiff))
-}
-
 /// Deletes at most `limit` observations from before `before`, oldest first. Answers how many it
 /// deleted.
 ///

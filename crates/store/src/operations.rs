@@ -14,7 +14,7 @@ use sqlx::{FromRow, Row};
 use crate::column::{Columns, Named, at};
 use crate::connection::{Connection, Tx};
 use crate::error::{Error, Result};
-use crate::{databases, machines};
+use crate::{databases, machines, wakes};
 
 /// The channel that carries the id of an operation whose outcome was written.
 pub const OUTCOMES: &str = "howdah_operations";
@@ -179,7 +179,7 @@ pub async fn cancel(tx: &mut Tx, id: OperationId, now: Timestamp) -> Result<bool
     .bind(at(now))
     .execute(&mut **tx)
     .await?;
-    machines::wake(tx, &[id.0]).await?;
+    wakes::insert(tx, &[id.0]).await?;
     Ok(marked.rows_affected() > 0)
 }
 
@@ -267,4 +267,19 @@ pub async fn record(
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Whether a database has been given to its app: the release of its making is there.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn was_published(conn: &mut Connection, database: DatabaseId) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "select exists (select from operations o join releases r on r.operation_id = o.id
+                        where o.database_id = $1 and o.kind = $2)",
+    )
+    .bind(database.0)
+    .bind(Named(operation::Operation::Provision))
+    .fetch_one(conn)
+    .await?)
 }

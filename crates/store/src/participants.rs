@@ -16,7 +16,7 @@ use crate::column::{Columns, Named, at};
 use crate::connection::{Connection, Tx};
 use crate::databases::plan_of;
 use crate::error::{Error, Result};
-use crate::{machines, timelines};
+use crate::{machines, timelines, wakes};
 
 /// A participant, and where its supervisor is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,8 +170,22 @@ pub async fn raise(tx: &mut Tx, id: ParticipantId) -> Result<Revision> {
     .fetch_optional(&mut **tx)
     .await?
     .ok_or(Error::Gone { what: "the participant" })?;
-    machines::wake(tx, &[id.0]).await?;
+    wakes::insert(tx, &[id.0]).await?;
     Ok(Revision(revision))
+}
+
+/// Brings the revision above one that the agent was seen to have: after the platform's database
+/// was restored from a backup, agents are ahead of it. Does nothing when it is above already.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn outgrow(tx: &mut Tx, id: ParticipantId, has: Revision) -> Result<()> {
+    sqlx::query("update participants set revision = $2 + 1 where id = $1 and revision < $2")
+        .bind(id.0)
+        .bind(has.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Makes a participant unwanted. Its revision is to be raised in the same transaction.

@@ -2,7 +2,7 @@
 //! caller has locked the region (see [`crate::servers::lock_region`]).
 
 use howdah_model::agent::{Revision, Wanted};
-use howdah_model::ids::{DatabaseId, ParticipantId, ServerId};
+use howdah_model::ids::{AppId, DatabaseId, ParticipantId, ServerId};
 use howdah_model::participant::State;
 use howdah_model::plan::Plan;
 use howdah_model::version::Major;
@@ -10,7 +10,19 @@ use uuid::Uuid;
 
 use crate::column::Named;
 use crate::connection::{Connection, Tx};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// The region that the databases of an app go to.
+///
+/// # Errors
+/// [`Error::Gone`] when there is no such app.
+pub async fn region(conn: &mut Connection, app: AppId) -> Result<String> {
+    sqlx::query_scalar("select region from apps where id = $1")
+        .bind(app.0)
+        .fetch_optional(conn)
+        .await?
+        .ok_or(Error::Gone { what: "the app" })
+}
 
 /// A wanted shared participant of a server with room for one more database, if there is one.
 ///
@@ -25,6 +37,7 @@ pub async fn shared(
     let found: Option<Uuid> = sqlx::query_scalar(
         "select p.id from participants p join machines m using (id)
          where p.server_id = $1 and p.major = $2 and p.shared and p.wanted = $3
+           and m.state in ('requested', 'creating', 'available', 'uncertain')
            and (select count(*) from databases d
                 where d.participant_id = p.id and d.removed_at is null) < $4
          order by m.serial limit 1",
@@ -54,6 +67,7 @@ pub async fn take_pooled(
          where id = (
              select p.id from participants p join machines m using (id)
              where p.server_id = $1 and p.major = $2 and p.pooled and p.wanted = $3
+               and m.state in ('requested', 'creating', 'available')
              order by (m.state = $4) desc, m.serial
              limit 1
              for no key update of p skip locked

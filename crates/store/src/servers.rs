@@ -75,6 +75,18 @@ pub async fn get(conn: &mut Connection, id: ServerId) -> Result<Option<Server>> 
         .await?)
 }
 
+/// Locks a server until the end of the transaction: only one at a time decides what goes there.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock(tx: &mut Tx, id: ServerId) -> Result<()> {
+    sqlx::query("select from servers where id = $1 for no key update")
+        .bind(id.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// The servers of a region, the one with the fewest participants first, locked until the end of
 /// the transaction: only one at a time decides where something goes in a region.
 ///

@@ -1,0 +1,152 @@
+//! One turn: tick after tick for as long as they lead on at once.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use howdah_model::machine::{OVERDUE, Step, back_off};
+use howdah_store::machines::{self, Lease, Rest, Stored};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::machinery::{Fence, state_of};
+use super::probe::Point;
+use super::{Engine, Supervised, lasted, waiting};
+use crate::Control;
+
+/// More ticks than any machine takes in one go; a bound for a table that runs in circles.
+const MOST_TICKS: usize = 32;
+
+/// What a tick led to.
+enum Ticked {
+    /// Something was done: look again.
+    On,
+    /// Nothing to do for so long.
+    Rest(Duration),
+    /// The machine is at its end, or somebody else has it.
+    Over,
+}
+
+/// A machine during a turn.
+struct Hands<M: Supervised> {
+    stored: Stored,
+    state: M::State,
+    lease: Lease,
+    /// The effect that the last tick carried out, if it did.
+    done: Option<M::Effect>,
+}
+
+impl Engine {
+    /// Takes a turn; answers how to leave the machine, if it is still ours.
+    pub(super) async fn turn<M: Supervised>(&self, claimed: &Stored, token: Uuid) -> Option<Rest> {
+        let lease = Lease { id: claimed.id, token };
+        let state = match state_of::<M>(claimed) {
+            Ok(state) => state,
+            Err(error) => {
+                return Some(failed(&self.control, claimed, claimed.attempt, said(&error)));
+            }
+        };
+        let mut hands = Hands::<M> { stored: claimed.clone(), state, lease, done: None };
+        for _ in 0..MOST_TICKS {
+            match self.tick(&mut hands).await {
+                Ok(Ticked::On) => {}
+                Ok(Ticked::Rest(pause)) => {
+                    return Some(waiting(&hands.stored, pause, self.control.now()));
+                }
+                Ok(Ticked::Over) => return None,
+                Err(error) if lost(&error) => return None,
+                Err(error) => {
+                    let attempt = hands.stored.attempt;
+                    return Some(failed(&self.control, &hands.stored, attempt, said(&error)));
+                }
+            }
+        }
+        Some(waiting(&hands.stored, Duration::ZERO, self.control.now()))
+    }
+
+    async fn tick<M: Supervised>(&self, hands: &mut Hands<M>) -> Result<Ticked> {
+        let facts = M::feel(&self.control, &[hands.stored.id]).await.context("feel")?;
+        let (_, facts) = facts
+            .into_iter()
+            .next()
+            .ok_or_else(|| anyhow!("the machine has no {} of its id in the store", M::KIND))?;
+        self.reached(Point::Felt, Some(&hands.stored)).await;
+        let now = self.control.now();
+        let seen = M::seen(&facts, hands.state, now);
+        match M::turn(hands.state, &seen, lasted(hands.stored.since, now)) {
+            Step::Wait(pause, _) => Ok(Ticked::Rest(pause)),
+            Step::Goto(to, why) => self.goto(hands, &facts, to, why, now).await,
+            // It has been done and does not show yet: give it time.
+            Step::Do(effect, _) if hands.done == Some(effect) => {
+                Ok(Ticked::Rest(back_off(hands.stored.attempt, spread(&self.control))))
+            }
+            Step::Do(effect, why) => {
+                tracing::debug!(machine.id = %hands.stored.id, state = %hands.state, ?effect, why, "perform");
+                self.reached(Point::BeforeEffect, Some(&hands.stored)).await;
+                let fence = Fence { lease: hands.lease, state: hands.state };
+                M::perform(&self.control, &facts, fence, effect).await?;
+                self.reached(Point::AfterEffect, Some(&hands.stored)).await;
+                hands.stored.attempt += 1;
+                hands.done = Some(effect);
+                Ok(Ticked::On)
+            }
+        }
+    }
+
+    async fn goto<M: Supervised>(
+        &self,
+        hands: &mut Hands<M>,
+        facts: &M::Facts,
+        to: M::State,
+        why: &'static str,
+        now: Timestamp,
+    ) -> Result<Ticked> {
+        self.reached(Point::BeforeGoto, Some(&hands.stored)).await;
+        let from = hands.state;
+        let reason = match &hands.stored.last_error {
+            Some(error) if why == OVERDUE => format!("{why}: {error}"),
+            Some(_) | None => why.to_owned(),
+        };
+        let mut tx = self.control.store().begin().await?;
+        machines::goto::<M>(&mut tx, hands.lease, from, to, &reason, now).await?;
+        M::entered(&mut tx, facts, from, to, now).await?;
+        tx.commit().await.with_context(|| format!("go from {from} to {to}"))?;
+        self.reached(Point::AfterGoto, Some(&hands.stored)).await;
+        let (kind, id) = (M::KIND, hands.stored.id);
+        tracing::info!(machine.id = %id, %from, %to, "{kind} {id}: {from} -> {to}, {reason}");
+        hands.state = to;
+        hands.stored.state = to.to_string();
+        hands.stored.since = now;
+        hands.stored.attempt = 0;
+        hands.stored.last_error = None;
+        hands.done = None;
+        Ok(if M::is_over(to) { Ticked::Over } else { Ticked::On })
+    }
+}
+
+/// Whether an error only says that somebody else works on the machine now.
+fn lost(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(howdah_store::Error::Gone { what }) if *what == machines::CLAIM)
+}
+
+fn said(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+/// A number between 0 and 1.
+fn spread(control: &Control) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "any number in between will do")]
+    let share = control.random() as f64 / u64::MAX as f64;
+    share
+}
+
+/// Leaves a machine whose attempt went wrong, to be tried again later and later. Says so in the
+/// log once, not at each attempt.
+pub(super) fn failed(control: &Control, stored: &Stored, attempt: u32, error: String) -> Rest {
+    if stored.last_error.as_ref() != Some(&error) {
+        let (kind, id, state) = (stored.kind, stored.id, &stored.state);
+        tracing::warn!(machine.id = %id, state, error, "{kind} {id} in {state}: {error}");
+    }
+    let pause = back_off(attempt, spread(control));
+    let wake_at = control.now().checked_add(pause).unwrap_or(Timestamp::MAX);
+    Rest { id: stored.id, wake_at, attempt: attempt.saturating_add(1), last_error: Some(error) }
+}

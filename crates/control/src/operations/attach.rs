@@ -1,0 +1,94 @@
+//! The effect that points an app's attachment to another database.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, Result, bail};
+use howdah_model::agent::Wanted;
+use howdah_model::ids::AppId;
+use howdah_model::name::AttachmentName;
+use howdah_model::operation::promote::{Arguments, State};
+use howdah_store::attachments::{self, Attachment, Pointing};
+use howdah_store::{Connection, Tx, apps, config_vars, databases, operations, releases};
+
+use super::Facts;
+use crate::Control;
+use crate::engine::Fence;
+use crate::requests::naming;
+use crate::requests::releases::{Change, attached, detached, publish};
+
+pub(super) async fn perform(control: &Control, facts: &Facts, fence: Fence<State>) -> Result<()> {
+    let asked = &facts.asked;
+    let arguments: Arguments = serde_json::from_value(asked.arguments.clone())
+        .context("read the promotion's arguments")?;
+    let mut tx = control.store().begin().await?;
+    fence.check(&mut tx).await?;
+    if !apps::lock(&mut tx, asked.app_id).await? {
+        bail!("its app is being destroyed");
+    }
+    let database = databases::lock(&mut tx, asked.database_id).await?;
+    if database.wanted == Wanted::Absent {
+        bail!("{} is being destroyed", database.addon_name);
+    }
+    let now = operations::get(&mut tx, asked.id).await?.context("the operation is not there")?;
+    let done = releases::made_by(&mut tx, asked.app_id, asked.id).await?;
+    if done || now.cancelled_at.is_some() {
+        return Ok(());
+    }
+    let all = attachments::list_by_app(&mut tx, asked.app_id).await?;
+    let name = &arguments.attachment;
+    if let Some(old) = all.iter().find(|one| one.name == *name) {
+        take_from(control, &mut tx, facts, old, &all).await?;
+    }
+    let to = Pointing { database: database.id, namespace: arguments.namespace.as_deref() };
+    let time = control.now();
+    if !attachments::point(&mut tx, asked.app_id, name, to, time).await? {
+        attachments::insert(&mut tx, asked.app_id, name, to, time).await?;
+    }
+    let description = attached(name.as_str(), database.addon_name.as_str());
+    release(control, &mut tx, facts, &description).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Takes the name from the database that has it. One that has no other name on the app gets a
+/// colour first, so that it stays within reach (C11).
+async fn take_from(
+    control: &Control,
+    tx: &mut Tx,
+    facts: &Facts,
+    old: &Attachment,
+    all: &[Attachment],
+) -> Result<()> {
+    let addon = old.addon_name.as_str();
+    let other = all.iter().any(|one| one.database_id == old.database_id && one.id != old.id);
+    if !other && old.database_id != facts.asked.database_id {
+        let name = color(control, tx, old.app_id, all).await?;
+        let to = Pointing { database: old.database_id, namespace: old.namespace.as_deref() };
+        attachments::insert(tx, old.app_id, &name, to, control.now()).await?;
+        release(control, tx, facts, &attached(name.as_str(), addon)).await?;
+    }
+    release(control, tx, facts, &detached(&[old.name.to_string()], addon)).await
+}
+
+async fn color(
+    control: &Control,
+    conn: &mut Connection,
+    app: AppId,
+    attached: &[Attachment],
+) -> Result<AttachmentName> {
+    let vars = config_vars::list(conn, app).await?;
+    let by_hand = vars.iter().filter_map(|var| var.name.as_str().strip_suffix("_URL"));
+    let names = attached.iter().map(|one| one.name.as_str());
+    let taken: HashSet<String> = by_hand.chain(names).map(str::to_owned).collect();
+    Ok(naming::colored(&control.config().var_prefix, &taken, control.random()))
+}
+
+async fn release(control: &Control, tx: &mut Tx, facts: &Facts, description: &str) -> Result<()> {
+    let change = Change {
+        app: facts.asked.app_id,
+        description,
+        account: facts.asked.account_id,
+        operation: Some(facts.asked.id),
+    };
+    publish(control.keyring(), tx, change, control.now()).await?;
+    Ok(())
+}

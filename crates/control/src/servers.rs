@@ -1,0 +1,73 @@
+//! The port to the agents of servers.
+
+pub mod http;
+pub mod sightings;
+pub(crate) mod watch;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation};
+use howdah_model::ids::ParticipantId;
+use howdah_model::name::DatabaseName;
+use howdah_store::servers::Server;
+use serde::{Deserialize, Serialize};
+
+/// What an agent answers, once it does.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// Why an agent did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It has a newer spec.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It cannot do it, and says why.
+    #[error("the agent refused: {0}")]
+    Invalid(String),
+    /// It did not answer. It is not known whether it has done it.
+    #[error("the agent does not answer: {0}")]
+    Unreachable(String),
+}
+
+/// Which sessions of a database to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminate {
+    /// The session's process; none means all sessions of tenants.
+    pub pid: Option<i32>,
+    /// Whether to cancel only the running statement.
+    pub only_cancel: bool,
+}
+
+/// Speaks to the agents of servers. Each call has a bound of its own.
+pub trait Servers: Send + Sync {
+    /// Gives an agent the whole desired state of one participant. When it answers, the spec is on
+    /// its disk.
+    fn put<'a>(&'a self, server: &'a Server, spec: &'a ParticipantSpec) -> Answer<'a, ()>;
+
+    /// What an agent sees: at once, or as soon as something differs from change `after`, at the
+    /// latest after `wait`.
+    fn observe<'a>(
+        &'a self,
+        server: &'a Server,
+        after: Option<u64>,
+        wait: Duration,
+    ) -> Answer<'a, ServerObservation>;
+
+    /// Looks into one database now.
+    fn look<'a>(
+        &'a self,
+        server: &'a Server,
+        participant: ParticipantId,
+        database: &'a DatabaseName,
+    ) -> Answer<'a, DatabaseLook>;
+
+    /// Ends sessions of a database, or their statements. Answers how many.
+    fn terminate<'a>(
+        &'a self,
+        server: &'a Server,
+        participant: ParticipantId,
+        database: &'a DatabaseName,
+        which: Terminate,
+    ) -> Answer<'a, u32>;
+}

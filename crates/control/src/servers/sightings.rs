@@ -1,0 +1,232 @@
+//! The newest observation of every server, in memory.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use howdah_model::agent::{InstanceState, ParticipantObservation, ServerObservation};
+use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_store::wakes::Changed;
+use jiff::Timestamp;
+
+/// An observation that is older than this says nothing about now.
+pub const FRESH: Duration = Duration::from_secs(10);
+
+/// What was seen of one server the last time.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// When it came, by our clock.
+    pub received: Timestamp,
+    /// The whole observation but for the participants.
+    pub server: ServerObservation,
+    /// The participants, by id.
+    pub participants: HashMap<ParticipantId, ParticipantObservation>,
+}
+
+impl Sighting {
+    fn new(mut server: ServerObservation, received: Timestamp) -> Self {
+        let all = std::mem::take(&mut server.participants);
+        let participants = all.into_iter().map(|one| (one.id, one)).collect();
+        Self { received, server, participants }
+    }
+
+    /// Whether it still says something about `now`.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.duration_since(self.received).unsigned_abs() <= FRESH
+    }
+}
+
+/// The newest observation of every server.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    by_server: RwLock<HashMap<ServerId, Arc<Sighting>>>,
+    /// What has changed and could not be told to the store yet.
+    untold: Mutex<HashMap<ServerId, Changed>>,
+    /// Servers whose last observation was found to be too old.
+    silent: Mutex<HashSet<ServerId>>,
+}
+
+impl Sightings {
+    /// What was seen of a server the last time, however long ago.
+    #[must_use]
+    pub fn last(&self, server: ServerId) -> Option<Arc<Sighting>> {
+        let all = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(&server).cloned()
+    }
+
+    /// What was seen of a server, unless that is too long ago.
+    #[must_use]
+    pub fn fresh(&self, server: ServerId, now: Timestamp) -> Option<Arc<Sighting>> {
+        self.last(server).filter(|sighting| sighting.is_fresh(now))
+    }
+
+    /// The sightings of all servers that are fresh.
+    #[must_use]
+    pub fn all_fresh(&self, now: Timestamp) -> Vec<(ServerId, Arc<Sighting>)> {
+        let all = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = all.iter().filter(|(_, sighting)| sighting.is_fresh(now));
+        let mut fresh: Vec<_> = fresh.map(|(id, sighting)| (*id, sighting.clone())).collect();
+        fresh.sort_by_key(|(id, _)| *id);
+        fresh
+    }
+
+    /// Takes an observation and answers what differs from the last one. One that is older than
+    /// the last is left out: an agent's numbers grow for ever.
+    pub fn take(&self, observation: ServerObservation, now: Timestamp) -> Changed {
+        let server = observation.server;
+        let last = self.last(server);
+        if last.as_ref().is_some_and(|last| last.server.change > observation.change) {
+            return Changed::default();
+        }
+        let next = Arc::new(Sighting::new(observation, now));
+        let mut changed = difference(last.filter(|last| last.is_fresh(now)).as_deref(), &next);
+        if let Some(untold) = locked(&self.untold).remove(&server) {
+            changed.add(untold);
+        }
+        locked(&self.silent).remove(&server);
+        let mut all = self.by_server.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(server, next);
+        changed
+    }
+
+    /// Keeps a change that could not be told to the store, for the next time.
+    pub(crate) fn not_told(&self, server: ServerId, changed: Changed) {
+        locked(&self.untold).entry(server).or_default().add(changed);
+    }
+
+    /// Whether the last observation of a server has become too old since this was asked the last
+    /// time.
+    pub(crate) fn became_old(&self, server: ServerId, now: Timestamp) -> bool {
+        let old = self.last(server).is_some_and(|last| !last.is_fresh(now));
+        old && locked(&self.silent).insert(server)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What differs. When nothing was known before, all does.
+fn difference(last: Option<&Sighting>, next: &Sighting) -> Changed {
+    let Some(last) = last else {
+        return Changed { servers: vec![next.server.server], ..Changed::default() };
+    };
+    let mut changed = Changed::default();
+    for (id, now) in &next.participants {
+        match last.participants.get(id) {
+            None => everything(&mut changed, *id),
+            Some(then) => compare(&mut changed, then, now),
+        }
+    }
+    for id in last.participants.keys().filter(|id| !next.participants.contains_key(id)) {
+        everything(&mut changed, *id);
+    }
+    changed
+}
+
+fn everything(changed: &mut Changed, id: ParticipantId) {
+    changed.participants.push(id);
+    changed.with_databases.push(id);
+}
+
+fn compare(changed: &mut Changed, then: &ParticipantObservation, now: &ParticipantObservation) {
+    let answers = |one: &ParticipantObservation| one.instance == InstanceState::Answering;
+    let of_participant = |one: &ParticipantObservation| {
+        (one.epoch, one.revision, one.applied, one.instance, one.restarts, one.socket_dir.clone())
+    };
+    if of_participant(then) != of_participant(now) {
+        changed.participants.push(now.id);
+    }
+    if answers(then) != answers(now) {
+        changed.with_databases.push(now.id);
+        return;
+    }
+    if then.applied != now.applied {
+        changed.applied.push(now.id);
+    }
+    let incarnation = |one: &ParticipantObservation, name| {
+        one.databases.get(name).map(|database| database.incarnation)
+    };
+    let names: BTreeSet<_> = then.databases.keys().chain(now.databases.keys()).collect();
+    let other = names.into_iter().filter(|name| incarnation(then, name) != incarnation(now, name));
+    changed.databases.extend(other.cloned());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use howdah_model::agent::{DatabaseObservation, Epoch, Incarnation, Revision};
+
+    use super::*;
+
+    fn observation(change: u64, participants: Vec<ParticipantObservation>) -> ServerObservation {
+        ServerObservation {
+            server: ServerId(uuid::Uuid::from_u128(1)),
+            at: Timestamp::UNIX_EPOCH,
+            change,
+            installed: Vec::new(),
+            memory_total: 0,
+            disk_total: 0,
+            disk_free: 0,
+            participants,
+        }
+    }
+
+    fn participant() -> ParticipantObservation {
+        ParticipantObservation {
+            id: ParticipantId(uuid::Uuid::from_u128(2)),
+            epoch: Epoch(1),
+            revision: Revision(3),
+            applied: Some(Revision(3)),
+            instance: InstanceState::Answering,
+            since: Timestamp::UNIX_EPOCH,
+            restarts: 0,
+            deaths: 0,
+            socket_dir: PathBuf::from("/s"),
+            version: None,
+            error: None,
+            databases: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_woken_and_everything_when_nothing_was_known() {
+        let (sightings, now) = (Sightings::default(), Timestamp::UNIX_EPOCH);
+        let one = participant();
+        let changed = sightings.take(observation(1, vec![one.clone()]), now);
+        assert_eq!(changed.servers.len(), 1);
+        assert_eq!(sightings.take(observation(1, vec![one.clone()]), now), Changed::default());
+
+        let name: howdah_model::name::DatabaseName = "d1".parse().expect("a name");
+        let seen = DatabaseObservation { incarnation: Incarnation(1), look: None };
+        let mut two = one.clone();
+        two.databases.insert(name.clone(), seen);
+        let changed = sightings.take(observation(2, vec![two.clone()]), now);
+        assert_eq!((changed.participants.len(), changed.databases), (0, vec![name]));
+
+        let down = ParticipantObservation { instance: InstanceState::Down, ..two.clone() };
+        let changed = sightings.take(observation(3, vec![down]), now);
+        assert_eq!((changed.participants.len(), changed.with_databases.len()), (1, 1));
+        let older = sightings.take(observation(2, vec![two]), now);
+        assert_eq!(older, Changed::default(), "an older observation is left out");
+        let gone = sightings.take(observation(4, vec![]), now);
+        assert_eq!((gone.participants.len(), gone.with_databases.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_observation_says_nothing_when_it_is_too_old() {
+        let sightings = Sightings::default();
+        let server = ServerId(uuid::Uuid::from_u128(1));
+        let then = Timestamp::UNIX_EPOCH;
+        sightings.take(observation(1, vec![]), then);
+        assert!(sightings.fresh(server, then + FRESH).is_some());
+        let later = then + FRESH + Duration::from_millis(1);
+        assert!(sightings.fresh(server, later).is_none());
+        assert!(sightings.last(server).is_some());
+        let changed = sightings.take(observation(1, vec![]), later);
+        assert_eq!(changed.servers, [server], "it is known again: all is looked at");
+    }
+}
