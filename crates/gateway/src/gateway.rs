@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest;
+use rustix::process::Resource;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Capacity, Config};
 use crate::error::{ErrorKind, Fatal};
 use crate::limits::Limits;
 use crate::registry::{Order, Sessions};
@@ -60,7 +61,7 @@ impl Gateway {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let limits = Limits::new(config.capacity);
+        let limits = Limits::new(possible(config.capacity));
         let shared = Shared {
             config,
             tls,
@@ -168,6 +169,21 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// The capacity as far as file descriptors reach: two for each client, and some for the rest.
+fn possible(wanted: Capacity) -> Capacity {
+    const FOR_THE_REST: usize = 128;
+    let most = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(FOR_THE_REST) / 2;
+    if most >= wanted.clients {
+        return wanted;
+    }
+    tracing::warn!(
+        "open files are limited (`ulimit -n`): the gateway takes {most} clients instead of {}",
+        wanted.clients
+    );
+    Capacity { clients: most, handshakes: wanted.handshakes.min(most) }
 }
 
 /// Errors that say something about the peer and nothing about us.

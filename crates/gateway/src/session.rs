@@ -4,6 +4,7 @@
 pub mod authenticating;
 pub mod connecting;
 pub mod hello;
+pub mod parting;
 pub mod progress;
 pub mod relaying;
 
@@ -55,6 +56,8 @@ pub enum Session {
     Connecting(Box<connecting::Connecting>),
     /// Client and server talk.
     Relaying(Box<relaying::Relaying>),
+    /// The session is over for the client; PostgreSQL ends it.
+    Parting(Box<parting::Parting>),
     /// The client is told why it goes no further.
     Refused(Box<Refused>),
     /// Nothing is left.
@@ -80,6 +83,7 @@ impl Session {
             Self::Authenticating(state) => Box::pin(state.step()).await,
             Self::Connecting(state) => Box::pin(state.step()).await,
             Self::Relaying(state) => state.step().await,
+            Self::Parting(state) => Box::pin(state.step()).await,
             Self::Refused(state) => Box::pin(state.step()).await,
             Self::Over => Self::Over,
         }

@@ -17,8 +17,6 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Questions without an answer after which it is gone.
 const KEEPALIVE_COUNT: u32 = 6;
-/// How long sent bytes may stay unacknowledged.
-const USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most that is read from a client that is being sent away.
 const MOST_DISCARDED: usize = 1 << 20;
 
@@ -31,7 +29,9 @@ pub enum Client {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Sets what every client's socket needs: no delay, and the detection of peers that are gone.
+/// Sets what every client's socket needs: no delay, and the detection of peers that are gone. There
+/// is no bound on how long sent bytes may wait (`TCP_USER_TIMEOUT`), as that would also end a
+/// client that is alive and takes its time to read.
 ///
 /// # Errors
 /// When the socket is already broken.
@@ -40,9 +40,7 @@ pub fn prepare(socket: &TcpStream) -> io::Result<()> {
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE)?;
     sockopt::set_tcp_keepintvl(socket, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(socket, KEEPALIVE_COUNT)?;
-    let milliseconds = u32::try_from(USER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
-    Ok(sockopt::set_tcp_user_timeout(socket, milliseconds)?)
+    Ok(sockopt::set_tcp_keepcnt(socket, KEEPALIVE_COUNT)?)
 }
 
 impl Client {

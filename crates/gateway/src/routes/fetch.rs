@@ -90,7 +90,11 @@ impl Fetcher {
         let mut poll = std::pin::pin!(self.get(asked, wait));
         loop {
             tokio::select! {
-                answer = &mut poll => return self.apply(asked, answer?).await,
+                answer = &mut poll => {
+                    let new = self.apply(asked, answer?);
+                    self.keep(new).await;
+                    return Ok(());
+                }
                 () = self.routes.wanted.notified() => self.quick_look().await?,
             }
         }
@@ -113,14 +117,13 @@ impl Fetcher {
 
     async fn quick_look(&self) -> anyhow::Result<()> {
         let mine = self.routes.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let look = async {
-            let answer = self.get(Asked::Newer, Duration::ZERO).await?;
-            self.apply(Asked::Newer, answer).await
-        };
-        let result = look.await;
+        let answer = self.get(Asked::Newer, Duration::ZERO).await;
+        let new = answer.map(|answer| self.apply(Asked::Newer, answer));
+        // Who waits goes on before the disk has its copy.
         self.routes.finished.send_replace(mine);
+        self.keep(new?).await;
         sleep(QUICK_LOOK_GAP).await;
-        result
+        Ok(())
     }
 
     async fn get(&self, asked: Asked, wait: Duration) -> anyhow::Result<Option<RouteTable>> {
@@ -135,26 +138,25 @@ impl Fetcher {
         }
     }
 
-    async fn apply(&self, asked: Asked, answer: Option<RouteTable>) -> anyhow::Result<()> {
-        let Some(table) = answer else { return Ok(()) };
+    /// Puts an answer in place and ends the sessions that it forbids. Returns what has to be kept.
+    fn apply(&self, asked: Asked, answer: Option<RouteTable>) -> Option<RouteTable> {
         let version = self.routes.version();
-        let holds = match asked {
+        let holds = |table: &RouteTable| match asked {
             Asked::Anything => true,
             Asked::Newer => table.version > version,
         };
-        if !holds {
-            return Ok(());
-        }
-        self.keep(table.clone()).await;
+        let table = answer.filter(holds)?;
         tracing::debug!(version = table.version, count = table.routes.len(), "new routes");
-        let ended = self.routes.replace(table);
-        self.sessions.order(Order::Terminate, |whose| ended.contains(whose));
-        Ok(())
+        let ended = self.routes.replace(table.clone());
+        if !ended.is_empty() {
+            self.sessions.order(Order::Terminate, |whose| ended.contains(whose));
+        }
+        Some(table)
     }
 
     /// Routes that cannot be kept on disk hold nevertheless.
-    async fn keep(&self, table: RouteTable) {
-        let path = self.cache.clone();
+    async fn keep(&self, table: Option<RouteTable>) {
+        let (Some(table), path) = (table, self.cache.clone()) else { return };
         let stored = tokio::task::spawn_blocking(move || cache::store(&path, &table)).await;
         if let Ok(Err(error)) = stored {
             tracing::warn!(error = format!("{error:#}"), "routes cannot be kept on disk");

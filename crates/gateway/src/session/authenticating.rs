@@ -1,5 +1,6 @@
 //! The client proves that it knows the password of its role.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt as _;
@@ -66,57 +67,50 @@ impl Authenticating {
 
     /// The whole exchange. An unknown role goes through it like any other, and fails at its end.
     async fn prove(&mut self) -> Result<(Arc<Entry>, Proven), Failure> {
-        let entry = self.find().await;
-        let routes = &self.context.shared.routes;
-        let keys = match &entry {
-            Some(entry) => entry.keys.clone(),
-            None => {
-                let secret = &self.context.shared.mock_secret;
-                Keys::mock(secret, &self.startup.user, &routes.typical())
-            }
-        };
-        let proven = self.exchange(&keys).await?;
-        let entry = entry.ok_or_else(|| Fatal::invalid_password(&self.startup.user))?;
-        Ok((entry, proven))
-    }
-
-    /// The route of the role. One that was made a moment ago may not have arrived yet.
-    async fn find(&self) -> Option<Arc<Entry>> {
-        let routes = &self.context.shared.routes;
-        if let Some(entry) = routes.find(&self.startup.user) {
-            return Some(entry);
-        }
-        routes.refreshed(self.context.shared.config.timeouts.route).await;
-        routes.find(&self.startup.user)
-    }
-
-    async fn exchange(&mut self, keys: &Keys) -> Result<Proven, Failure> {
         let binding = match &self.client {
             Client::Tls(_) => self.context.shared.tls.end_point.clone(),
             Client::Plain(_) => None,
         };
         let offer = self.offer(binding.is_some());
-        self.client.write_all(&offer).await?;
-        self.client.flush().await?;
+        self.send(&offer).await?;
 
         let mut inbox = Inbox::default();
-        let response = self.response(&mut inbox).await?;
-        let (mechanism, first) = parse_initial(&response.body)?;
+        // The offer is the same for all, and while a client answers it the route is looked for: so
+        // the time that this takes tells a stranger little.
+        let Self { context, client, startup, .. } = self;
+        let (entry, initial) =
+            futures_util::join!(find(context, startup), response(client, &mut inbox));
+        let keys = self.keys(entry.as_deref());
+        let initial = initial?;
+        let (mechanism, first) = parse_initial(&initial.body)?;
         let nonce = scram::nonce().map_err(|_| Failure::Gone)?;
-        let exchange = Exchange::begin(mechanism, first, binding.as_deref(), keys, &nonce)
+        let exchange = Exchange::begin(mechanism, first, binding.as_deref(), &keys, &nonce)
             .map_err(|refusal| self.refuse(refusal))?;
-        let challenge = authentication(SASL_CONTINUE, exchange.server_first().as_bytes());
-        self.client.write_all(&challenge).await?;
-        self.client.flush().await?;
+        self.send(&authentication(SASL_CONTINUE, exchange.server_first().as_bytes())).await?;
 
-        let response = self.response(&mut inbox).await?;
-        let last = std::str::from_utf8(&response.body)
+        let last = response(&mut self.client, &mut inbox).await?;
+        let last = std::str::from_utf8(&last.body)
             .map_err(|_| Fatal::protocol("malformed SCRAM message: not text"))?;
-        let proven = exchange.finish(last, keys).map_err(|refusal| self.refuse(refusal))?;
+        let proven = exchange.finish(last, &keys).map_err(|refusal| self.refuse(refusal))?;
         if !inbox.into_rest().is_empty() {
             return Err(Fatal::protocol("unexpected data after the password").into());
         }
-        Ok(proven)
+        let entry = entry.ok_or_else(|| Fatal::invalid_password(&self.startup.user))?;
+        Ok((entry, proven))
+    }
+
+    /// What the proof is checked against. Nothing fits the keys of an unknown role.
+    fn keys(&self, entry: Option<&Entry>) -> Keys {
+        if let Some(entry) = entry {
+            return entry.keys.clone();
+        }
+        let shared = &self.context.shared;
+        Keys::mock(&shared.mock_secret, &self.startup.user, &shared.routes.typical())
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.client.write_all(bytes).await?;
+        self.client.flush().await
     }
 
     fn offer(&self, plus: bool) -> Vec<u8> {
@@ -131,27 +125,35 @@ impl Authenticating {
         bytes
     }
 
-    async fn response(&mut self, inbox: &mut Inbox) -> Result<Message, Failure> {
-        let message = inbox.next(&mut self.client, LONGEST_MESSAGE).await;
-        match message {
-            Ok(message) if message.tag == b'p' => Ok(message),
-            // Who has no password hangs up here, with or without a word.
-            Ok(message) if message.tag == b'X' => Err(Failure::Gone),
-            Ok(message) => Err(Fatal::protocol(format!(
-                "expected SASL response, got message type {}",
-                message.tag
-            ))
-            .into()),
-            Err(ReadError::Io(_)) => Err(Failure::Gone),
-            Err(error @ ReadError::Length) => Err(Fatal::protocol(error.to_string()).into()),
-        }
-    }
-
     fn refuse(&self, refusal: Refusal) -> Failure {
         Failure::Fatal(match refusal {
             Refusal::Malformed(_) => Fatal::protocol(refusal.to_string()),
             Refusal::WrongProof => Fatal::invalid_password(&self.startup.user),
         })
+    }
+}
+
+/// The route of the role. One that was made a moment ago may not have arrived yet.
+async fn find(context: &Context, startup: &Startup) -> Option<Arc<Entry>> {
+    let routes = &context.shared.routes;
+    if let Some(entry) = routes.find(&startup.user) {
+        return Some(entry);
+    }
+    routes.refreshed(context.shared.config.timeouts.route).await;
+    routes.find(&startup.user)
+}
+
+async fn response(client: &mut Client, inbox: &mut Inbox) -> Result<Message, Failure> {
+    match inbox.next(client, LONGEST_MESSAGE).await {
+        Ok(message) if message.tag == b'p' => Ok(message),
+        // Who has no password hangs up here, with or without a word.
+        Ok(message) if message.tag == b'X' => Err(Failure::Gone),
+        Ok(message) => {
+            let tag = message.tag;
+            Err(Fatal::protocol(format!("expected SASL response, got message type {tag}")).into())
+        }
+        Err(ReadError::Io(_)) => Err(Failure::Gone),
+        Err(error @ ReadError::Length) => Err(Fatal::protocol(error.to_string()).into()),
     }
 }
 

@@ -9,9 +9,9 @@ use std::task::{Context as TaskContext, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
+use super::parting::Parting;
 use super::progress::Progress;
-use super::{Context, Refused, Session};
-use crate::cancel;
+use super::{Context, Session};
 use crate::error::{ErrorKind, Fatal};
 use crate::frame::{Head, Scanner};
 use crate::limits::{Place, Slot};
@@ -58,6 +58,8 @@ struct Flow {
     scanner: Scanner,
     /// What was read and could not be written yet. While there is any, nothing is read.
     unsent: Vec<u8>,
+    /// How much of that has been written since.
+    sent: usize,
     /// Whether the writer may have bytes in its own buffer.
     unflushed: bool,
     /// Whether the writer takes nothing any more.
@@ -108,7 +110,7 @@ impl Relaying {
     pub(super) async fn step(mut self) -> Session {
         let end = poll_fn(|cx| self.poll(cx)).await;
         self.context.counters.sessions_ended.add(1);
-        Box::pin(self.part(end)).await
+        self.part(end)
     }
 
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<End> {
@@ -157,7 +159,7 @@ impl Relaying {
         }
     }
 
-    async fn part(self, end: End) -> Session {
+    fn part(self, end: End) -> Session {
         let fatal = match end {
             End::ClientLeft => None,
             End::ClientSenseless => Some(Fatal::protocol("invalid message length")),
@@ -165,29 +167,30 @@ impl Relaying {
             End::Ordered(Order::Shutdown) => Some(Fatal::terminated(ErrorKind::Shutdown)),
             End::ServerLost => self.obituary(),
         };
-        let Self { context, client, server, down, progress, holds, .. } = self;
-        if end != End::ServerLost && !progress.is_quiet() && !progress.is_terminated() {
-            // A server notices only when it next writes that nobody listens. It is still ours
-            // here, so that the cancel cannot meet anybody else.
-            if let Some(cancellation) = holds.registration.handle.cancellation() {
-                cancel::send(&cancellation).await;
-            }
-        }
-        drop(server);
-        drop(holds);
-        if end == End::ClientLeft {
-            return Session::Over;
-        }
-        // Words in the middle of a message would be taken for a part of it.
+        let Self { context, client, server, mut down, progress, holds, .. } = self;
+        let Holds { registration, slot, place } = holds;
+        // A query whose client said good-bye is carried out, as PostgreSQL does.
+        let abandoned = !progress.is_quiet() && !progress.is_terminated();
+        let cancellation = registration.handle.cancellation().filter(|_| abandoned);
+        // From here on its key is nobody's.
+        drop(registration);
         let mut words = Vec::new();
+        // Words in the middle of a message would be taken for a part of it.
         if down.scanner.at_boundary() {
-            words = down.unsent;
+            words = down.take_unsent();
             words.extend(fatal.iter().flat_map(Fatal::to_bytes));
         }
         if let Some(fatal) = fatal {
             context.counters.error(fatal.kind);
         }
-        Refused::with_words(context, client, words)
+        Session::Parting(Box::new(Parting {
+            context,
+            client: (end != End::ClientLeft).then_some((client, words)),
+            server: (end != End::ServerLost).then_some(server),
+            cancellation,
+            slot,
+            place,
+        }))
     }
 
     /// What a client is told whose server has gone, unless that was expected or explained.
@@ -261,21 +264,28 @@ impl Flow {
         cx: &mut TaskContext<'_>,
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
-        while !self.unsent.is_empty() {
-            match ready!(Pin::new(&mut *to).poll_write(cx, &self.unsent))? {
+        while self.sent < self.unsent.len() {
+            match ready!(Pin::new(&mut *to).poll_write(cx, &self.unsent[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => {
-                    self.unsent.drain(..written);
-                }
+                written => self.sent += written,
             }
             self.unflushed = true;
         }
-        // An idle session keeps no memory for this.
-        self.unsent = Vec::new();
+        if self.sent > 0 {
+            // An idle session keeps no memory for this.
+            (self.unsent, self.sent) = (Vec::new(), 0);
+        }
         if self.unflushed {
             ready!(Pin::new(&mut *to).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// What was read and not written.
+    fn take_unsent(&mut self) -> Vec<u8> {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        unsent.drain(..std::mem::take(&mut self.sent));
+        unsent
     }
 }

@@ -2,6 +2,7 @@
 
 use howdah_gateway::Capacity;
 use howdah_gateway::error::ErrorKind;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::cluster::Cluster;
 use crate::rig::{Rig, until, verifier};
@@ -47,6 +48,30 @@ async fn c30_the_session_above_the_limit_is_refused_over_all_credentials_and_thr
     sessions.pop();
     until("there is room again", || async { rig.connect(&tenant).await.is_ok() }).await;
     until("19 are left", || async { rig.gateway.sessions().count(tenant.id) == 19 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_that_were_left_behind_count_until_they_end() {
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    rig.platform.change(|routes| routes[0].connection_limit = 1);
+    let trap = "do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(1); end $$";
+    let running =
+        "select count(*) from pg_stat_activity where state = 'active' and usename = 'u_a'";
+    // One says good-bye without waiting; the other vanishes, and its query survives a cancel.
+    for (sql, terminate) in [("select pg_sleep(1)", &b"X\0\0\0\x04"[..]), (trap, b"")] {
+        let sessions = "select count(*) from pg_stat_activity where usename = 'u_a'";
+        until("there is room", || async { rig.cluster.sql(sessions).await == "0" }).await;
+        let mut stream = crate::raw::log_in(&rig, &tenant).await;
+        let query = crate::raw::query(sql);
+        stream.write_all(&[&query, terminate].concat()).await.expect("sent");
+        until("it runs", || async { rig.cluster.sql(running).await == "1" }).await;
+        drop(stream);
+        let error = rig.connect(&tenant).await.err().expect("its place is taken");
+        assert_eq!(error.code().expect("code").code(), "53300");
+        assert_eq!(rig.cluster.sql(running).await, "1");
+    }
+    until("there is room in the end", || async { rig.connect(&tenant).await.is_ok() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,3 +52,10 @@ pub(crate) async fn after_log_in(rig: &Rig, tenant: &Tenant, bytes: &[u8]) -> Ve
     ended.expect("the gateway closes").expect("no reset");
     answer
 }
+
+/// A simple query.
+pub(crate) fn query(sql: &str) -> Vec<u8> {
+    let mut out = bytes::BytesMut::new();
+    frontend::query(sql, &mut out).expect("query");
+    out.to_vec()
+}

@@ -193,6 +193,27 @@ async fn pgbench_runs_without_errors_in_every_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_come_and_go_leave_nothing_behind() {
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    let script = rig.dir.path().join("one.sql");
+    std::fs::write(&script, "select 1;\n").expect("script");
+    for options in ["sslmode=require", "sslmode=disable"] {
+        let run = rig
+            .program("pgbench", &tenant, options)
+            .args(["-n", "-C", "-c", "8", "-t", "10", "-f"])
+            .arg(&script)
+            .output();
+        let told = said(&run.await.expect("pgbench")).expect("no error");
+        assert!(told.contains("processed: 80/80"), "{told}");
+    }
+    until("nothing is left", || async { rig.gateway.stats().clients == 0 }).await;
+    let stats = rig.gateway.stats();
+    assert_eq!((stats.sessions, stats.sessions_total >= 160), (0, true));
+    assert_eq!(rig.gateway.sessions().count(tenant.id), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_ends_its_sessions_in_proper_form_and_new_ones_wait_for_it() {
     let rig = Rig::with(Cluster::start().await, |config| {
         config.timeouts.ready = Duration::from_secs(20);

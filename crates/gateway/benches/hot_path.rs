@@ -1,0 +1,59 @@
+//! What is done for every look-up of a route and for every chunk of a session.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use howdah_gateway::frame::Scanner;
+use howdah_gateway::routes::Routes;
+use howdah_gateway::session::progress::Progress;
+use howdah_model::ids::DatabaseId;
+use howdah_model::route::{Route, RouteTable, Target};
+
+fn route(number: usize) -> Route {
+    let zeros = |length: usize| "A".repeat(length);
+    let verifier = format!("SCRAM-SHA-256$4096:{}==${}=:{}=", zeros(22), zeros(43), zeros(43));
+    Route {
+        role: format!("u{number}").parse().expect("a role"),
+        database: format!("d{number}").parse().expect("a database"),
+        database_id: DatabaseId::new(),
+        verifier: verifier.parse().expect("a verifier"),
+        connection_limit: 20,
+        target: Target::Local { socket_dir: format!("/run/{number}").into() },
+    }
+}
+
+fn look_up(criterion: &mut Criterion) {
+    let routes = (0..10_000).map(route).collect();
+    let routes = Routes::new(RouteTable { version: 1, routes });
+    criterion.bench_function("route of one role among 10,000", |bencher| {
+        bencher.iter(|| routes.find(black_box("u5000")));
+    });
+    criterion.bench_function("route of an unknown role", |bencher| {
+        bencher.iter(|| routes.find(black_box("nobody")));
+    });
+}
+
+fn message(tag: u8, body: usize) -> Vec<u8> {
+    let length = u32::try_from(body + 4).expect("small");
+    [&[tag][..], &length.to_be_bytes(), &vec![0; body]].concat()
+}
+
+fn scan(criterion: &mut Criterion) {
+    let answer =
+        [message(b'T', 33), message(b'D', 11), message(b'C', 9), message(b'Z', 1)].concat();
+    let rows = message(b'D', 60).repeat(1000);
+    let bulk = message(b'd', 65_536 - 5);
+    let mut group = criterion.benchmark_group("scan");
+    for (name, bytes) in [("a small answer", answer), ("1000 rows", rows), ("64 kB of COPY", bulk)]
+    {
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(name, |bencher| {
+            let (mut scanner, mut progress) = (Scanner::default(), Progress::default());
+            bencher.iter(|| scanner.scan(black_box(&bytes), |head| progress.from_server(head)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, look_up, scan);
+criterion_main!(benches);
