@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use howdah_model::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 
 /// An account that is logged in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,12 @@ pub fn store(platform: &str, account: &Stored) -> Result<(), Unusable> {
     Keys::of(&Environment::of_process()).store(platform, account)
 }
 
+/// The file that holds what is stored.
+#[must_use]
+pub fn path() -> PathBuf {
+    Keys::of(&Environment::of_process()).file()
+}
+
 /// The keys of one config directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -63,12 +69,12 @@ impl Keys {
     }
 
     pub(crate) fn load(&self, platform: &str) -> Result<Option<Stored>, Unusable> {
-        Ok(self.read()?.remove(normal(platform)))
+        Ok(self.read()?.remove(&normal(platform)))
     }
 
     pub(crate) fn store(&self, platform: &str, account: &Stored) -> Result<(), Unusable> {
         self.change(|accounts| {
-            accounts.insert(normal(platform).to_owned(), account.clone());
+            accounts.insert(normal(platform), account.clone());
         })
     }
 
@@ -78,7 +84,7 @@ impl Keys {
             return Ok(());
         }
         self.change(|accounts| {
-            accounts.remove(normal(platform));
+            accounts.remove(&normal(platform));
         })
     }
 
@@ -121,8 +127,14 @@ impl Keys {
     }
 }
 
-fn normal(platform: &str) -> &str {
-    platform.trim_end_matches('/')
+/// The address under which a platform is known: one that listens on every address is reached on the
+/// loopback.
+fn normal(platform: &str) -> String {
+    let platform = platform.trim_end_matches('/');
+    match platform.split_once("://") {
+        Some((scheme, listen)) => format!("{scheme}://{}", environment::dialled(listen)),
+        None => platform.to_owned(),
+    }
 }
 
 fn unusable<E: Into<std::io::Error>>(path: &Path) -> impl FnOnce(E) -> Unusable {
@@ -152,6 +164,8 @@ mod tests {
         keys.forget("http://a").expect("forgets");
         assert_eq!(keys.load("http://a").expect("reads"), None);
         assert_eq!(keys.load("http://b/").expect("reads"), Some(account("b")));
+        keys.store("http://0.0.0.0:5080", &account("c")).expect("stores");
+        assert_eq!(keys.load("http://127.0.0.1:5080").expect("reads"), Some(account("c")));
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Environment {
 
 /// What a client dials when a server listens on this address: a server that listens on every
 /// address is reached on the loopback.
-fn dialled(listen: &str) -> String {
+pub(crate) fn dialled(listen: &str) -> String {
     let Ok(address) = listen.parse::<SocketAddr>() else { return listen.to_owned() };
     if !address.ip().is_unspecified() {
         return listen.to_owned();

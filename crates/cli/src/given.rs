@@ -46,14 +46,15 @@ impl Given {
         }
     }
 
-    /// The value of an argument or option that was given.
+    /// The value of an argument or option, if the command has it and it was given.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        self.matches.get_one::<String>(name).map(String::as_str)
+        self.matches.try_get_one::<String>(name).ok().flatten().map(String::as_str)
     }
 
     /// All values of an argument or option.
     pub(crate) fn values(&self, name: &str) -> Vec<&str> {
-        self.matches.get_many::<String>(name).into_iter().flatten().map(String::as_str).collect()
+        let values = self.matches.try_get_many::<String>(name).ok().flatten();
+        values.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// The value of an argument that the command needs; the parser made sure of it.
@@ -63,7 +64,7 @@ impl Given {
 
     /// Whether a flag was given.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.matches.get_flag(name)
+        self.matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false)
     }
 
     /// A number of seconds, or anything else that is a number.

@@ -77,7 +77,7 @@ async fn signup(session: &Session, given: &Given) -> Result<(), Failure> {
     let (email, password) = who(session, given, "Choose your Howdah credentials.")?;
     let call = Call {
         method: Method::POST,
-        url: session.api.url(&["signup"]),
+        url: session.api.url(&["howdah", "v1", "accounts"]),
         body: Some(json!({ "email": email, "password": password.reveal() })),
         range: None,
         identity: Identity::Nobody,

@@ -1,8 +1,10 @@
 //! Add-ons, looked at: addons, addons:info, addons:plans, addons:services.
 
+use howdah_model::size::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::pg_versions::Version;
 use crate::app;
 use crate::command::{APP, Argument, Command, Group, Opt, REMOTE, Times, command};
 use crate::exit::Exit;
@@ -172,39 +174,51 @@ async fn info(session: &Session, given: &Given) -> Result<(), Failure> {
 struct ListedPlan {
     name: String,
     #[serde(default)]
-    human_name: String,
-    #[serde(default)]
     default: bool,
     price: Price,
+    /// Sessions that a database may have, and so on: other services have other figures.
+    #[serde(default)]
+    connections: Option<u64>,
+    #[serde(default)]
+    rows: Option<u64>,
+    #[serde(default)]
+    ram_mib: Option<u64>,
+    #[serde(default)]
+    disk_gib: Option<u64>,
+    /// The versions of PostgreSQL that are installed.
+    #[serde(default)]
+    versions: Vec<Version>,
     #[serde(flatten)]
     more: Map<String, Value>,
-}
-
-impl ListedPlan {
-    fn number(&self, field: &str) -> Option<u64> {
-        let attributes = self.more.get("attributes").and_then(|more| more.get(field));
-        self.more.get(field).or(attributes).and_then(Value::as_u64)
-    }
 }
 
 async fn plans(session: &Session, given: &Given) -> Result<(), Failure> {
     let service = given.value("SERVICE").unwrap_or(howdah_model::plan::SERVICE);
     let plans: Vec<ListedPlan> = session.get(&["addon-services", service, "plans"]).await?;
     session.answer("plans", &plans, |page| {
-        let number = |plan: &ListedPlan, field: &str| {
-            plan.number(field).map_or_else(|| "-".to_owned(), |number| number.to_string())
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        let size = |size: Option<u64>, shift: u32| match size {
+            None | Some(0) => "-".to_owned(),
+            Some(size) => Bytes(size << shift).to_string(),
         };
         let row = |plan: &ListedPlan| {
             let default = if plan.default { " (default)" } else { "" };
             [
                 format!("{}{default}", plan.name),
-                plan.human_name.clone(),
                 plan.price.shown(),
-                number(plan, "connections"),
+                number(plan.connections).unwrap_or_else(|| "-".to_owned()),
+                number(plan.rows).unwrap_or_else(|| "unlimited".to_owned()),
+                size(plan.ram_mib, 20),
+                size(plan.disk_gib, 30),
             ]
         };
         let rows: Vec<_> = plans.iter().map(row).collect();
-        page.table(["Plan", "Name", "Price", "Connections"], &rows);
+        page.table(["Plan", "Price", "Connections", "Rows", "RAM", "Disk"], &rows);
+        if let Some(plan) = plans.first().filter(|plan| !plan.versions.is_empty()) {
+            let versions: Vec<_> = plan.versions.iter().map(Version::shown).collect();
+            page.line("");
+            page.line(&format!("PostgreSQL: {}", versions.join(", ")));
+        }
     })
 }
 

@@ -8,7 +8,6 @@ use crate::command::{APP, Argument, Command, DATABASE, Group, Opt, REMOTE, Times
 use crate::database;
 use crate::failure::Failure;
 use crate::given::Given;
-use crate::resources::Named;
 use crate::session::Session;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -42,13 +41,38 @@ struct Operation {
     outcome: String,
     /// Why it is where it is.
     #[serde(default)]
-    reason: String,
-    addon: Named,
+    reason: Option<String>,
+    /// Why its last attempt did not succeed.
+    #[serde(default)]
+    last_error: Option<String>,
+    addon: Subject,
     created_at: String,
     #[serde(default)]
     finished_at: Option<String>,
     #[serde(default)]
     transitions: Vec<Transition>,
+}
+
+impl Operation {
+    /// What people want to know first: what stands in its way, or why it is where it is.
+    fn why(&self) -> String {
+        let error = self.last_error.as_ref().filter(|_| self.finished_at.is_none());
+        error.or(self.reason.as_ref()).cloned().unwrap_or_default()
+    }
+}
+
+/// The database that an operation is about.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Subject {
+    id: String,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+impl Subject {
+    fn shown(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
 }
 
 /// One change of state.
@@ -69,8 +93,9 @@ async fn list(session: &Session, given: &Given) -> Result<(), Failure> {
         }
         None => (app::named(session, given)?, None),
     };
-    let mut operations: Vec<Operation> = session.get(&["apps", &app, "operations"]).await?;
-    operations.retain(|one| addon.as_ref().is_none_or(|addon| *addon == one.addon.name));
+    let mut operations: Vec<Operation> =
+        session.get(&["howdah", "v1", "apps", &app, "operations"]).await?;
+    operations.retain(|one| addon.as_ref().is_none_or(|addon| addon == one.addon.shown()));
     operations.truncate(usize::try_from(given.number("num", 15)?).unwrap_or(usize::MAX));
     if operations.is_empty() && !session.wants_json() {
         session.say(&format!("Nothing was asked of the databases of {app} yet."));
@@ -81,10 +106,10 @@ async fn list(session: &Session, given: &Given) -> Result<(), Failure> {
             [
                 one.id.clone(),
                 one.kind.clone(),
-                one.addon.name.clone(),
+                one.addon.shown().to_owned(),
                 one.state.clone(),
                 page.time(&one.created_at),
-                one.reason.clone(),
+                one.why(),
             ]
         };
         let rows: Vec<_> = operations.iter().map(row).collect();
@@ -95,9 +120,9 @@ async fn list(session: &Session, given: &Given) -> Result<(), Failure> {
 async fn explain(session: &Session, given: &Given) -> Result<(), Failure> {
     let typed = given.needed("ID")?;
     let id = full_id(session, given, typed).await?;
-    let operation: Operation = session.get(&["operations", &id]).await?;
+    let operation: Operation = session.get(&["howdah", "v1", "operations", &id]).await?;
     session.answer("operation", &operation, |page| {
-        page.heading(&format!("{} of {}", operation.kind, operation.addon.name));
+        page.heading(&format!("{} of {}", operation.kind, operation.addon.shown()));
         let (asked, ended) = (
             page.time(&operation.created_at),
             operation.finished_at.as_ref().map(|time| page.time(time)),
@@ -109,6 +134,7 @@ async fn explain(session: &Session, given: &Given) -> Result<(), Failure> {
             ("Asked", asked),
         ];
         fields.extend(ended.map(|ended| ("Ended", ended)));
+        fields.extend(operation.last_error.clone().map(|error| ("Last error", error)));
         page.fields(fields);
         page.line("");
         let row = |one: &Transition| {
@@ -126,7 +152,8 @@ async fn full_id(session: &Session, given: &Given, typed: &str) -> Result<String
         return Ok(typed.to_owned());
     }
     let app = app::named(session, given)?;
-    let operations: Vec<Operation> = session.get(&["apps", &app, "operations"]).await?;
+    let operations: Vec<Operation> =
+        session.get(&["howdah", "v1", "apps", &app, "operations"]).await?;
     let mut fitting = operations.iter().filter(|one| one.id.starts_with(typed));
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => Ok(one.id.clone()),

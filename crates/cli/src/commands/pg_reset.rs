@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
+use super::pg_wait;
 use crate::command::{APP, Argument, CONFIRM, Command, DATABASE, Group, Opt, REMOTE, command};
 use crate::confirm;
 use crate::database;
@@ -39,6 +40,8 @@ async fn reset(session: &Session, given: &Given) -> Result<(), Failure> {
     let step = session.step(&format!("Resetting {}", database.var()));
     let path = ["client", "v11", "databases", &database.attachment.addon.id, "reset"];
     session.call::<Ignored>(Method::PUT, &path, Some(body), None).await?;
+    // The platform answers before it is done when that takes longer than clients wait.
+    pg_wait::until_usable(session, given, &database).await?;
     step.done();
     let data = json!({ "addon": database.attachment.addon.name, "config_var": database.var() });
     session.answer("reset", &data, |_| {})

@@ -92,6 +92,9 @@ async fn killall(session: &Session, given: &Given) -> Result<(), Failure> {
     let step = session.step("Terminating connections for all credentials");
     let path = ["client", "v11", "databases", &database.attachment.addon.id, "connection_reset"];
     let answer: Value = session.post(&path, json!({})).await?;
-    step.done();
+    match answer["terminated"].as_u64() {
+        Some(ended) => step.done_with(&format!("{ended} ended")),
+        None => step.done(),
+    }
     session.answer("killed", &answer, |_| {})
 }

@@ -11,11 +11,11 @@ pub(super) const COMMANDS: &[Command] =
     &[command("pg:versions", Group::Databases, "List the versions of PostgreSQL", |s, g| {
         Box::pin(run(s, g))
     })
-    .note("Those with a release are installed; others are supported when they are installed.")
+    .note("Those that are installed on the platform.")
     .examples(&["howdah pg:versions"])];
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Version {
+pub(super) struct Version {
     major: u16,
     /// The installed release, such as 18.6.
     #[serde(default)]
@@ -25,8 +25,17 @@ struct Version {
     default: bool,
 }
 
+impl Version {
+    /// As a list of versions has it: `18.6 (default)`.
+    pub(super) fn shown(&self) -> String {
+        let version = self.version.clone().unwrap_or_else(|| self.major.to_string());
+        let default = if self.default { " (default)" } else { "" };
+        format!("{version}{default}")
+    }
+}
+
 async fn run(session: &Session, _given: &Given) -> Result<(), Failure> {
-    let versions: Vec<Version> = session.get(&["postgres-versions"]).await?;
+    let versions: Vec<Version> = session.get(&["howdah", "v1", "versions"]).await?;
     session.answer("versions", &versions, |page| {
         let row = |one: &Version| {
             let default = if one.default { " (default)" } else { "" };

@@ -53,15 +53,23 @@ async fn wait_for(
     given: &Given,
     database: &Database,
 ) -> Result<String, Failure> {
+    let step = session.step(&format!("Waiting for database {}", database.var()));
+    let message = until_usable(session, given, database).await?;
+    step.ended(&message);
+    Ok(message)
+}
+
+/// Waits until a database can be used, and gives its state in words.
+pub(super) async fn until_usable(
+    session: &Session,
+    given: &Given,
+    database: &Database,
+) -> Result<String, Failure> {
     let var = database.var();
     let advice = Hint::WaitForDatabase.fill(&[("DATABASE", &var), ("APP", &database.app)]);
     let patience = Patience::of(given, advice)?;
-    let step = session.step(&format!("Waiting for database {var}"));
-    let look = || status(session, database);
-    let status = wait::until(session, &patience, &var, look).await?;
-    let message = finished(database, &status)?;
-    step.ended(&message);
-    Ok(message)
+    let status = wait::until(session, &patience, &var, || status(session, database)).await?;
+    finished(database, &status)
 }
 
 /// The status, once there is nothing left to wait for. A database that is being made may not be

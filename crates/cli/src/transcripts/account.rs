@@ -62,7 +62,7 @@ fn a1_a_new_account_is_logged_in_with_its_first_key() {
         "id": "a-1", "email": "dev@example.com",
         "authorization": { "access_token": { "token": "k-3" }, "user": { "email": "dev@example.com" } },
     });
-    let platform = Platform::with(&[("POST /signup", 201, made)]);
+    let platform = Platform::with(&[("POST /howdah/v1/accounts", 201, made)]);
     let bare = [("HOWDAH_TOKEN", "")];
     assert_snapshot!(platform.call("signup --email dev@example.com", "s3cret\n", &bare), @r"
     $ howdah signup --email dev@example.com

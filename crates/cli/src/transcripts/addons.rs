@@ -212,6 +212,13 @@ fn plans_and_services_are_tables() {
     let mut hobby = plan("hobby-dev", 0);
     hobby["connections"] = 20.into();
     hobby["default"] = true.into();
+    standard["ram_mib"] = 1024.into();
+    standard["disk_gib"] = 64.into();
+    hobby["rows"] = 10_000.into();
+    hobby["versions"] = json!([
+        { "major": 15, "version": "15.20", "status": "supported", "default": false },
+        { "major": 18, "version": "18.6", "status": "supported", "default": true },
+    ]);
     let platform = Platform::with(&[
         ("GET /addon-services/heroku-postgresql/plans", 200, json!([hobby, standard])),
         (
@@ -222,9 +229,11 @@ fn plans_and_services_are_tables() {
     ]);
     assert_snapshot!(platform.howdah("addons:plans"), @r"
     $ howdah addons:plans
-    Plan                                   Name        Price   Connections
-    heroku-postgresql:hobby-dev (default)  Standard 0  free    20
-    heroku-postgresql:standard-0           Standard 0  $50/mo  120
+    Plan                                   Price   Connections  Rows       RAM     Disk
+    heroku-postgresql:hobby-dev (default)  free    20           10000      -       -
+    heroku-postgresql:standard-0           $50/mo  120          unlimited  1.0 GB  64.0 GB
+
+    PostgreSQL: 15.20, 18.6 (default)
     exit 0
     ");
     assert_snapshot!(platform.howdah("addons:services"), @r"

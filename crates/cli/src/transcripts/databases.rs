@@ -297,6 +297,9 @@ fn d29_d30_a_reset_names_its_database_and_is_confirmed() {
         200,
         json!({ "message": "ok" }),
     ));
+    let path = "GET /client/v11/databases/id-postgresql-calm-11111/wait_status";
+    answers.push((path, 200, status(true, "preparing")));
+    answers.push((path, 200, status(false, "available")));
     let platform = Platform::with(&answers);
     assert_snapshot!(platform.howdah("pg:reset -a demo"), @r"
     $ howdah pg:reset -a demo
@@ -332,7 +335,7 @@ fn d22_d23_kills_take_a_number_and_killall_ends_every_session() {
     answers.push((
         "POST /client/v11/databases/id-postgresql-calm-11111/connection_reset",
         200,
-        json!({ "message": "done" }),
+        json!({ "message": "Connections terminated", "terminated": 2 }),
     ));
     let platform = Platform::with(&answers);
     assert_snapshot!(platform.howdah("pg:kill -a demo"), @r"
@@ -349,7 +352,7 @@ fn d22_d23_kills_take_a_number_and_killall_ends_every_session() {
     ");
     assert_snapshot!(platform.howdah("pg:killall -a demo"), @r"
     $ howdah pg:killall -a demo
-    2> Terminating connections for all credentials... done
+    2> Terminating connections for all credentials... done, 2 ended
     exit 0
     ");
 }
@@ -362,12 +365,16 @@ fn operations_are_listed_and_explained_step_by_step() {
         "addon": { "id": "x", "name": GOLD }, "created_at": "2026-01-02T03:04:05Z", "finished_at": "2026-01-02T03:04:06Z",
     });
     let mut answers = two_databases();
-    answers.push(("GET /apps/demo/operations", 200, json!([operation])));
+    answers.push(("GET /howdah/v1/apps/demo/operations", 200, json!([operation])));
     operation["transitions"] = json!([
         { "from": null, "to": "requested", "reason": "asked for", "at": "2026-01-02T03:04:05Z" },
         { "from": "requested", "to": "done", "reason": "its release is out", "at": "2026-01-02T03:04:06Z" },
     ]);
-    answers.push(("GET /operations/0190f3c2-0000-7000-8000-000000000001", 200, operation));
+    answers.push((
+        "GET /howdah/v1/operations/0190f3c2-0000-7000-8000-000000000001",
+        200,
+        operation,
+    ));
     let platform = Platform::with(&answers);
     assert_snapshot!(platform.howdah("pg:operations -a demo"), @r"
     $ howdah pg:operations -a demo
@@ -403,7 +410,7 @@ fn c37_versions_are_listed_with_what_is_promised_of_them() {
         { "major": 15, "version": "15.20", "status": "supported", "default": false },
         { "major": 18, "version": "18.6", "status": "supported", "default": true },
     ]);
-    let platform = Platform::with(&[("GET /postgres-versions", 200, versions)]);
+    let platform = Platform::with(&[("GET /howdah/v1/versions", 200, versions)]);
     assert_snapshot!(platform.howdah("pg:versions"), @r"
     $ howdah pg:versions
     Version  Installed  Status
