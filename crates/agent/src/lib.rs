@@ -1,1 +1,99 @@
-//! 
+//! The agent: one on every server. It takes specs of participants, keeps them on its disk, brings
+//! the clusters to them by itself and tells what it sees. It works without the control plane, and
+//! PostgreSQL works without it.
+
+mod api;
+mod board;
+mod clock;
+mod layout;
+mod looks;
+mod manager;
+mod memory;
+mod participant;
+mod specs;
+pub mod supervision;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use howdah_cluster::{RunAs, StopMode, postmaster};
+use howdah_model::agent::Installed;
+use howdah_model::ids::ServerId;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Board;
+use crate::layout::Layout;
+use crate::manager::Manager;
+
+/// What an agent needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which server it is on.
+    pub server: ServerId,
+    /// HOWDAH_HOME.
+    pub home: PathBuf,
+    /// The unix socket that it listens on.
+    pub socket: PathBuf,
+    /// The PostgreSQL versions that it can use.
+    pub installed: Vec<Installed>,
+    /// Whom PostgreSQL runs as.
+    pub run_as: RunAs,
+}
+
+/// Requests that may wait for the manager. More are refused for a moment, which no control plane
+/// that works reaches.
+const QUEUE: usize = 256;
+
+/// Runs the agent until it is told to stop. Takes over the participants that run already, and
+/// leaves all running at its end.
+///
+/// # Errors
+/// When its directory or socket cannot be used. What goes wrong with one participant is told in
+/// its observation.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
+    let layout = Layout::new(&config.home, &config.run_as).context("prepare HOWDAH_HOME")?;
+    let board = Arc::new(Board::new(config.server, config.installed.clone(), &config.home));
+    let (requests, received) = mpsc::channel(QUEUE);
+    let manager = Manager::new(layout, &config, Arc::clone(&board), stop.clone());
+    let listener = api::listen(&config.socket).context("listen on the agent's socket")?;
+    let mut parts = JoinSet::new();
+    parts.spawn(manager.run(received));
+    parts.spawn(api::serve(listener, api::State { requests, board }, stop.clone()));
+    let first = parts.join_next().await;
+    // The first to end ends the other: without the manager nothing is done, without the API
+    // nothing is known.
+    stop.cancel();
+    while parts.join_next().await.is_some() {}
+    first.context("the agent has parts")?.context("a part of the agent broke off")?
+}
+
+/// How long a participant may take to stop before it is stopped harder.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Stops the PostgreSQL servers of all participants of a home, side by side: `fast`, after 20
+/// seconds `immediate`, then by force. Returns how many there were. No agent may run meanwhile.
+///
+/// # Errors
+/// When a process cannot be killed; the others are stopped all the same.
+pub async fn stop_all(home: &Path, run_as: &RunAs) -> Result<usize> {
+    let layout = Layout::new(home, run_as).context("read HOWDAH_HOME")?;
+    let mut stopping = JoinSet::new();
+    for data in layout.data_dirs() {
+        if postmaster::processes(&data).is_empty() {
+            continue;
+        }
+        stopping.spawn(async move { postmaster::stop(&data, StopMode::Fast, PATIENCE).await });
+    }
+    let count = stopping.len();
+    let mut first_error = None;
+    while let Some(stopped) = stopping.join_next().await {
+        if let Err(error) = stopped.context("wait for a server to stop")? {
+            first_error.get_or_insert(error);
+        }
+    }
+    first_error.map_or(Ok(count), |error| Err(error.into()))
+}

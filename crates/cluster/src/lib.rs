@@ -10,6 +10,7 @@ pub mod extension_share;
 pub mod installed;
 pub mod look;
 pub mod postmaster;
+mod proven;
 pub mod run_as;
 pub mod settings;
 pub mod sql;

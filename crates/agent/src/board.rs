@@ -1,0 +1,146 @@
+//! What is known of all participants, for whoever asks, and the waiting for a change of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use howdah_cluster::Cluster;
+use howdah_model::agent::{
+    DatabaseLook, Installed, InstanceState, ParticipantObservation, ParticipantSpec,
+    ServerObservation,
+};
+use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::name::DatabaseName;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::{clock, memory};
+
+/// The newest observation of every participant.
+#[derive(Debug)]
+pub(crate) struct Board {
+    server: ServerId,
+    installed: Vec<Installed>,
+    home: PathBuf,
+    memory: u64,
+    participants: Mutex<BTreeMap<ParticipantId, ParticipantObservation>>,
+    change: watch::Sender<u64>,
+}
+
+impl Board {
+    pub(crate) fn new(server: ServerId, installed: Vec<Installed>, home: &Path) -> Self {
+        // Microseconds since 1970: more than any change of an agent before us can have counted to.
+        let start = u64::try_from(clock::now().as_microsecond()).unwrap_or(1);
+        Self {
+            server,
+            installed,
+            home: home.to_owned(),
+            memory: memory::total(),
+            participants: Mutex::default(),
+            change: watch::Sender::new(start),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ParticipantId, ParticipantObservation>> {
+        self.participants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.change.send_modify(|change| *change += 1);
+    }
+
+    /// Takes note of a newer spec; a participant that is new comes onto the board.
+    pub(crate) fn has_spec(&self, spec: &ParticipantSpec, socket_dir: PathBuf) {
+        let mut all = self.lock();
+        let one = all.entry(spec.id).or_insert_with(|| blank(spec, socket_dir));
+        (one.epoch, one.revision) = (spec.epoch, spec.revision);
+        drop(all);
+        self.changed();
+    }
+
+    /// Changes what is known of a participant. Whoever waits is woken when that made a difference
+    /// in anything but counters.
+    pub(crate) fn update(&self, id: ParticipantId, f: impl FnOnce(&mut ParticipantObservation)) {
+        let mut all = self.lock();
+        let Some(one) = all.get_mut(&id) else { return };
+        let before = one.clone();
+        f(one);
+        if one.instance != before.instance {
+            one.since = clock::now();
+        }
+        let differs = without_looks(one) != without_looks(&before);
+        drop(all);
+        if differs {
+            self.changed();
+        }
+    }
+
+    /// Keeps a look. Wakes nobody.
+    pub(crate) fn looked(&self, id: ParticipantId, database: &DatabaseName, look: DatabaseLook) {
+        self.update(id, |one| {
+            if let Some(database) = one.databases.get_mut(database) {
+                database.look = Some(look);
+            }
+        });
+    }
+
+    pub(crate) fn remove(&self, id: ParticipantId) {
+        if self.lock().remove(&id).is_some() {
+            self.changed();
+        }
+    }
+
+    pub(crate) fn one(&self, id: ParticipantId) -> Option<ParticipantObservation> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Everything, once it differs from change `after`, at the latest when `wait` is over.
+    pub(crate) async fn observe(&self, after: Option<u64>, wait: Duration) -> ServerObservation {
+        if let Some(after) = after {
+            let mut changes = self.change.subscribe();
+            // When the time is over, what is there is the answer.
+            let _ = timeout(wait, changes.wait_for(|change| *change != after)).await;
+        }
+        self.now()
+    }
+
+    fn now(&self) -> ServerObservation {
+        let (disk_free, disk_total) = Cluster::disk(&self.home).unwrap_or_default();
+        // Read first: a change that comes in between is told again rather than never.
+        let change = *self.change.borrow();
+        ServerObservation {
+            server: self.server,
+            at: clock::now(),
+            change,
+            installed: self.installed.clone(),
+            memory_total: self.memory,
+            disk_total,
+            disk_free,
+            participants: self.lock().values().cloned().collect(),
+        }
+    }
+}
+
+fn blank(spec: &ParticipantSpec, socket_dir: PathBuf) -> ParticipantObservation {
+    ParticipantObservation {
+        id: spec.id,
+        epoch: spec.epoch,
+        revision: spec.revision,
+        applied: None,
+        instance: InstanceState::Down,
+        since: clock::now(),
+        restarts: 0,
+        deaths: 0,
+        socket_dir,
+        version: None,
+        error: None,
+        databases: BTreeMap::new(),
+    }
+}
+
+fn without_looks(one: &ParticipantObservation) -> ParticipantObservation {
+    let mut one = one.clone();
+    one.databases.values_mut().for_each(|database| database.look = None);
+    one
+}

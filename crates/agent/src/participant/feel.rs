@@ -1,0 +1,122 @@
+//! Feeling a participant that runs: does it answer, what is in its databases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use howdah_cluster::connection::{Limits, SqlError};
+use howdah_cluster::databases::Look;
+use howdah_cluster::look;
+use howdah_model::agent::InstanceState;
+use tokio::time::{Instant, sleep_until};
+
+use super::Participant;
+use crate::clock;
+use crate::looks::Turn;
+
+/// How often it is felt.
+const BEAT: Duration = Duration::from_secs(3);
+/// Every how many beats a new session is opened: a session that is open says nothing about whether
+/// others can be.
+const NEW_SESSION: u32 = 10;
+/// How often everything in it is compared with the spec, as tenants can change things (D27).
+const FULL_LOOK: Duration = Duration::from_secs(60);
+
+impl Participant {
+    /// Returns when there may be something to do: another spec, the end of the server, the end of
+    /// a back-off.
+    pub(super) async fn watch(&mut self) -> Result<()> {
+        let Some(server) = self.cluster.postmaster() else { return Ok(()) };
+        let data = self.cluster.data.clone();
+        let mut wanted = self.wanted.clone();
+        let retry = self.retry_at;
+        tokio::select! {
+            ended = server.ended(&data) => Ok(ended?),
+            _ = wanted.changed() => { self.retry_at = None; Ok(()) }
+            felt = self.beat(retry) => felt,
+        }
+    }
+
+    async fn beat(&mut self, retry: Option<Instant>) -> Result<()> {
+        for count in 1_u32.. {
+            let next = Instant::now() + BEAT;
+            match retry {
+                Some(at) if at <= next => {
+                    sleep_until(at).await;
+                    self.retry_at = None;
+                    return Ok(());
+                }
+                Some(_) | None => sleep_until(next).await,
+            }
+            match self.feel(count % NEW_SESSION == 0).await {
+                Ok(()) => self.show(InstanceState::Answering),
+                Err(error) => {
+                    self.silent(&error);
+                    continue;
+                }
+            }
+            if self.databases.is_none() {
+                // It answers again: the next step opens the session anew.
+                self.retry_at = None;
+                return Ok(());
+            }
+            if retry.is_none() && self.converged.is_some_and(|(_, at)| at.elapsed() > FULL_LOOK) {
+                let spec = Arc::clone(&self.wanted.borrow());
+                self.converge(&spec, Look::Everything).await?;
+            }
+            self.look_into_some().await;
+        }
+        Ok(())
+    }
+
+    fn silent(&mut self, error: &SqlError) {
+        if self.databases.is_some() {
+            tracing::warn!(participant.id = %self.id, "participant {} is silent: {error}", self.id);
+        }
+        self.board.update(self.id, |one| {
+            one.instance = InstanceState::Silent;
+            one.error = Some(format!("it does not answer: {error}"));
+        });
+        self.forget();
+    }
+
+    async fn feel(&self, with_new_session: bool) -> Result<(), SqlError> {
+        let within = Limits::LOOK.statement;
+        if self.cluster.postmaster().is_some_and(|server| server.is_frozen()) {
+            return Err(SqlError::Silent(Duration::ZERO));
+        }
+        if let Some(databases) = &self.databases {
+            databases.connection().ping(within).await?;
+            if !with_new_session {
+                return Ok(());
+            }
+        }
+        let connection = self.cluster.connect("postgres", Limits::LOOK).await?;
+        let answer = connection.ping(within).await;
+        connection.close().await;
+        answer
+    }
+
+    async fn look_into_some(&mut self) {
+        let Some(databases) = &self.databases else { return };
+        let due = match self.looks.due(databases.connection()).await {
+            Ok(due) => due,
+            Err(error) => return tracing::debug!(participant.id = %self.id, "no looks: {error}"),
+        };
+        for (name, turn) in due {
+            let seen = match turn {
+                Turn::Same(look) => Ok(look),
+                Turn::Look => look::look(&self.cluster.socket_dir, &name, clock::now()).await,
+            };
+            match seen {
+                Ok(look) => {
+                    self.looks.looked(&name, &look);
+                    self.board.looked(self.id, &name, look);
+                }
+                Err(error) => {
+                    tracing::debug!(participant.id = %self.id, "no look into `{name}`: {error}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What is done with a participant, step by step. Each may be repeated and be broken off anywhere.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use howdah_cluster::databases::{Databases, Look};
+use howdah_cluster::settings::BadSetting;
+use howdah_cluster::{StartError, StopMode, Template};
+use howdah_model::agent::{DatabaseObservation, InstanceState, ParticipantSpec};
+use tokio::time::Instant;
+
+use super::Participant;
+
+/// How long one wait for a server that starts lasts. When it recovers longer, it is waited again.
+const START: Duration = Duration::from_secs(60);
+/// How long a server may take to stop for a restart before it is stopped harder.
+const STOP: Duration = Duration::from_secs(15);
+/// The same for one that does not answer.
+const STOP_SILENT: Duration = Duration::from_secs(2);
+
+impl Participant {
+    pub(super) async fn make(&mut self) -> Result<()> {
+        self.show(InstanceState::Making);
+        let template = {
+            let _held = self.templates.lock().await;
+            Template::ensure(
+                &self.layout.templates(),
+                &self.cluster.installed,
+                &self.cluster.run_as,
+            )
+            .await?
+        };
+        self.layout.write_progress(self.id, self.progress)?;
+        self.cluster.make(&template).await.context("make the data directory")
+    }
+
+    pub(super) async fn start(&mut self, spec: &ParticipantSpec) -> Result<()> {
+        self.show(InstanceState::Starting);
+        self.configure(spec).await?;
+        let started = match self.cluster.start(START).await {
+            Err(StartError::Ended(why)) if self.cluster.fall_back()? => {
+                let complaint = format!("PostgreSQL does not start with these settings: {why}");
+                self.settings = Some((spec.settings.clone(), Some(complaint)));
+                self.cluster.start(START).await
+            }
+            started => started,
+        };
+        self.ready(started)?;
+        self.restart_done(spec)
+    }
+
+    pub(super) async fn await_ready(&mut self) -> Result<()> {
+        self.show(InstanceState::Starting);
+        let started = self.cluster.start(START).await;
+        self.ready(started)
+    }
+
+    fn ready(&mut self, started: Result<howdah_cluster::Postmaster, StartError>) -> Result<()> {
+        match started {
+            Ok(_) => {
+                self.ready_since = Some(Instant::now());
+                self.cluster.keep_settings().context("keep the settings that work")
+            }
+            // It recovers: there is nothing to do but to wait on.
+            Err(StartError::TooSlow(_)) => Ok(()),
+            Err(error) => {
+                self.show(InstanceState::Down);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn restart_done(&mut self, spec: &ParticipantSpec) -> Result<()> {
+        if spec.restarts > self.progress.restarts {
+            self.progress.restarts = spec.restarts;
+            self.layout.write_progress(self.id, self.progress)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn restart(&mut self, spec: &ParticipantSpec) -> Result<()> {
+        let silent =
+            self.board.one(self.id).is_some_and(|one| one.instance == InstanceState::Silent);
+        let (mode, patience) =
+            if silent { (StopMode::Immediate, STOP_SILENT) } else { (StopMode::Fast, STOP) };
+        self.forget();
+        // It does not die, it is stopped.
+        self.ready_since = None;
+        self.cluster.stop(mode, patience).await?;
+        self.show(InstanceState::Down);
+        self.restart_done(spec)
+    }
+
+    /// Settings that PostgreSQL refuses are told and left out; they must not keep a database down.
+    pub(super) async fn configure(&mut self, spec: &ParticipantSpec) -> Result<()> {
+        if self.settings.as_ref().is_some_and(|(known, _)| *known == spec.settings) {
+            return Ok(());
+        }
+        let complaint = match self.cluster.configure(&spec.settings).await {
+            Ok(_) => None,
+            Err(error) => match error.downcast::<BadSetting>() {
+                Ok(bad) if self.cluster.is_configured() => Some(bad.to_string()),
+                Ok(bad) => bail!(bad),
+                Err(error) => return Err(error),
+            },
+        };
+        self.settings = Some((spec.settings.clone(), complaint));
+        if let Some(databases) = &self.databases {
+            self.cluster.reload(databases.connection()).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn converge(&mut self, spec: &ParticipantSpec, look: Look) -> Result<()> {
+        // One that was found running counts from here on.
+        self.ready_since.get_or_insert_with(Instant::now);
+        if self.databases.is_none() {
+            let opened = Databases::open(&self.cluster).await;
+            if opened.is_err() {
+                self.show(InstanceState::Silent);
+            }
+            let databases = opened.context("open the platform's session")?;
+            self.cluster.reload(databases.connection()).await?;
+            self.databases = Some(databases);
+        }
+        let Some(databases) = &mut self.databases else { return Ok(()) };
+        self.board.update(self.id, |one| {
+            one.instance = InstanceState::Answering;
+            one.version = Some(self.cluster.installed.version);
+        });
+        let report = match databases.converge(&spec.databases, look).await {
+            Ok(report) => report,
+            Err(error) => {
+                self.forget();
+                return Err(error).context("bring the databases to the spec");
+            }
+        };
+        self.looks.follow(report.present.keys());
+        self.board.update(self.id, |one| {
+            let old = std::mem::take(&mut one.databases);
+            let observed = |(name, incarnation): (&_, &_)| {
+                let look = old.get(name).and_then(|old: &DatabaseObservation| old.look.clone());
+                (Clone::clone(name), DatabaseObservation { incarnation: *incarnation, look })
+            };
+            one.databases = report.present.iter().map(observed).collect();
+        });
+        if !report.errors.is_empty() {
+            self.converged = None;
+            bail!("{}", report.errors.join("; "));
+        }
+        self.converged = Some((spec.revision, Instant::now()));
+        self.failures = 0;
+        Ok(())
+    }
+
+    pub(super) async fn remove(&mut self) -> Result<()> {
+        self.show(InstanceState::Removing);
+        self.databases = None;
+        self.ready_since = None;
+        self.cluster.remove().await
+    }
+}

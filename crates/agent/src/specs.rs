@@ -1,0 +1,95 @@
+//! Specs on the disk. A crash leaves the old or the new one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use howdah_cluster::durable;
+use howdah_model::agent::ParticipantSpec;
+use howdah_model::ids::ParticipantId;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::layout::Layout;
+
+/// What was done for a participant that cannot be seen from its cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// How many of the wanted restarts were done.
+    pub(crate) restarts: i32,
+    /// How often the postmaster was found dead and was started again.
+    pub(crate) deaths: u32,
+}
+
+impl Layout {
+    pub(crate) fn write_spec(&self, spec: &ParticipantSpec) -> Result<()> {
+        let dir = self.participant(spec.id);
+        match std::fs::create_dir(&dir) {
+            Ok(()) => durable::sync_dir(&self.participants())?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).context("make the participant's directory"),
+        }
+        durable::write(&self.spec(spec.id), &serde_json::to_vec_pretty(spec)?, None)
+            .context("write the spec to the disk")
+    }
+
+    /// Keeps the spec of a removed participant, so that an older one cannot bring it back, and
+    /// removes what is left of its directory.
+    pub(crate) fn bury(&self, spec: &ParticipantSpec) -> Result<()> {
+        let content = serde_json::to_vec_pretty(spec)?;
+        durable::write(&self.tombstone(spec.id), &content, None).context("write the tombstone")?;
+        durable::remove_dir(&self.participant(spec.id))
+            .context("remove the participant's directory")
+    }
+
+    pub(crate) fn unbury(&self, id: ParticipantId) -> Result<()> {
+        durable::remove_file(&self.tombstone(id)).context("remove the tombstone")
+    }
+
+    /// The specs of all participants, and those of removed ones.
+    pub(crate) fn read_specs(&self) -> Result<Specs> {
+        let mut specs = Specs::default();
+        for path in entries(&self.participants())? {
+            let file = path.join("spec.json");
+            // Without a spec it was never answered for: a crash came before.
+            if file.is_file() {
+                let spec: ParticipantSpec = read(&file)?;
+                specs.wanted.insert(spec.id, spec);
+            }
+        }
+        for path in entries(&self.gone())? {
+            if path.extension().is_some_and(|ext| ext == "json") {
+                let spec: ParticipantSpec = read(&path)?;
+                specs.gone.insert(spec.id, spec);
+            }
+        }
+        Ok(specs)
+    }
+
+    pub(crate) fn read_progress(&self, id: ParticipantId) -> Option<Progress> {
+        read(&self.progress(id)).ok()
+    }
+
+    pub(crate) fn write_progress(&self, id: ParticipantId, progress: Progress) -> Result<()> {
+        durable::write(&self.progress(id), &serde_json::to_vec(&progress)?, None)
+            .context("write the progress")
+    }
+}
+
+/// All specs of a home.
+#[derive(Debug, Default)]
+pub(crate) struct Specs {
+    pub(crate) wanted: BTreeMap<ParticipantId, ParticipantSpec>,
+    pub(crate) gone: BTreeMap<ParticipantId, ParticipantSpec>,
+}
+
+fn entries(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let entries = std::fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let content = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&content).with_context(|| format!("understand {}", path.display()))
+}

@@ -1,0 +1,214 @@
+//! What an agent does next with a participant: a pure table over what it sees now. It remembers no
+//! step, so it goes on wherever a crash of anything has left things.
+
+use howdah_model::agent::Wanted;
+
+/// Whether the data directory is there, complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Data {
+    /// It is not.
+    Missing,
+    /// It is.
+    Made,
+}
+
+/// How the server's process fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Process {
+    /// There is none.
+    Gone,
+    /// It is there and not ready: it starts, recovers or stops.
+    Busy,
+    /// It accepts sessions.
+    Ready,
+}
+
+/// Whether something is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Due {
+    /// Yes.
+    Now,
+    /// No.
+    Not,
+}
+
+/// Whether something has failed so lately that it is not tried again yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Pace {
+    /// It may be tried.
+    Free,
+    /// It waits for the end of its back-off. A new spec ends that.
+    Held,
+}
+
+/// What is seen of a participant and its spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Whether it shall exist.
+    pub wanted: Wanted,
+    /// Its data directory.
+    pub data: Data,
+    /// Its process.
+    pub process: Process,
+    /// A restart was asked for that was not done.
+    pub restart: Due,
+    /// The written settings are not the spec's, or were not looked at yet.
+    pub settings: Due,
+    /// The databases are not the spec's, or were not looked at yet.
+    pub databases: Due,
+    /// Whether the last attempt failed just now.
+    pub pace: Pace,
+}
+
+/// What to do next. Each may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Copy the template.
+    Make,
+    /// Start the server, after ending what is left of an earlier one.
+    Start,
+    /// Wait until the server is ready.
+    AwaitReady,
+    /// Stop the server; it is started next.
+    Restart,
+    /// Write the settings and tell the server.
+    Configure,
+    /// Bring roles and databases to the spec.
+    Converge,
+    /// Feel it now and then, until something changes.
+    Watch,
+    /// Stop the server and remove its files.
+    Remove,
+    /// Keep the tombstone; nothing is left to do.
+    Finish,
+    /// Wait for the end of the back-off, or another spec.
+    Pause,
+}
+
+/// The table.
+#[must_use]
+pub fn next(seen: &Seen) -> Action {
+    match seen.wanted {
+        Wanted::Absent => removal(seen),
+        Wanted::Present => life(seen),
+    }
+}
+
+fn removal(seen: &Seen) -> Action {
+    match (seen.pace, seen.data, seen.process) {
+        (Pace::Held, _, _) => Action::Pause,
+        (Pace::Free, Data::Missing, Process::Gone) => Action::Finish,
+        (Pace::Free, Data::Made, _) | (Pace::Free, _, Process::Busy | Process::Ready) => {
+            Action::Remove
+        }
+    }
+}
+
+fn life(seen: &Seen) -> Action {
+    match (seen.pace, seen.process, seen.data) {
+        (Pace::Held, Process::Ready, _) => Action::Watch,
+        (Pace::Held, Process::Gone | Process::Busy, _) => Action::Pause,
+        (Pace::Free, Process::Busy | Process::Ready, _) if seen.restart == Due::Now => {
+            Action::Restart
+        }
+        (Pace::Free, Process::Gone, Data::Missing) => Action::Make,
+        (Pace::Free, Process::Gone, Data::Made) => Action::Start,
+        (Pace::Free, Process::Busy, _) => Action::AwaitReady,
+        (Pace::Free, Process::Ready, _) => match (seen.settings, seen.databases) {
+            (Due::Now, _) => Action::Configure,
+            (Due::Not, Due::Now) => Action::Converge,
+            (Due::Not, Due::Not) => Action::Watch,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strum::IntoEnumIterator;
+
+    fn all() -> Vec<Seen> {
+        let mut all = Vec::new();
+        for wanted in [Wanted::Present, Wanted::Absent] {
+            for data in Data::iter() {
+                for process in Process::iter() {
+                    for restart in Due::iter() {
+                        for settings in Due::iter() {
+                            for databases in Due::iter() {
+                                for pace in Pace::iter() {
+                                    all.push(Seen {
+                                        wanted,
+                                        data,
+                                        process,
+                                        restart,
+                                        settings,
+                                        databases,
+                                        pace,
+                                    });
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// What the world is like when an action has succeeded.
+    fn after(action: Action, seen: Seen) -> Option<Seen> {
+        let seen = Seen { pace: Pace::Free, ..seen };
+        Some(match action {
+            Action::Make => Seen { data: Data::Made, ..seen },
+            Action::Start | Action::AwaitReady => Seen { process: Process::Ready, ..seen },
+            Action::Restart => Seen { process: Process::Gone, restart: Due::Not, ..seen },
+            Action::Configure => Seen { settings: Due::Not, ..seen },
+            Action::Converge => Seen { databases: Due::Not, ..seen },
+            Action::Remove => Seen { data: Data::Missing, process: Process::Gone, ..seen },
+            Action::Pause => seen,
+            Action::Watch if seen.settings == Due::Now || seen.databases == Due::Now => seen,
+            Action::Watch | Action::Finish => return None,
+        })
+    }
+
+    #[test]
+    fn from_everywhere_it_comes_to_rest_where_it_should() {
+        for start in all() {
+            let mut seen = start;
+            let mut last = next(&seen);
+            for _ in 0..9 {
+                let Some(then) = after(last, seen) else { break };
+                seen = then;
+                last = next(&seen);
+            }
+            let rest = match start.wanted {
+                Wanted::Present => Action::Watch,
+                Wanted::Absent => Action::Finish,
+            };
+            assert_eq!((last, after(last, seen)), (rest, None), "from {start:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_that_the_world_does_not_allow() {
+        for seen in all() {
+            match next(&seen) {
+                Action::Make => {
+                    assert_eq!((seen.data, seen.process), (Data::Missing, Process::Gone));
+                }
+                Action::Start => assert_eq!((seen.data, seen.process), (Data::Made, Process::Gone)),
+                Action::AwaitReady => assert_eq!(seen.process, Process::Busy),
+                Action::Configure | Action::Converge | Action::Watch => {
+                    assert_eq!(seen.process, Process::Ready);
+                }
+                Action::Restart => assert_ne!(seen.process, Process::Gone),
+                Action::Remove | Action::Finish => assert_eq!(seen.wanted, Wanted::Absent),
+                Action::Pause => assert_eq!(seen.pace, Pace::Held),
+            }
+            if seen.pace == Pace::Held {
+                let waits = [Action::Pause, Action::Watch];
+                assert!(waits.contains(&next(&seen)), "no tight loop after a failure: {seen:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The settings that a server has started with, kept for the day when newer ones do not work: a
+//! check finds bad names and values, but not, say, more memory than the machine has.
+
+use std::io;
+
+use crate::{Cluster, durable};
+
+const IN_USE: &str = "postgresql.conf";
+const PROVEN: &str = "postgresql.conf.proven";
+
+impl Cluster {
+    /// Whether settings of ours have ever been written.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        std::fs::read_to_string(self.data.join(IN_USE)).is_ok_and(|text| text.contains("Howdah"))
+    }
+
+    /// Keeps the settings that the server has just started with.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn keep_settings(&self) -> io::Result<()> {
+        let content = std::fs::read(self.data.join(IN_USE))?;
+        durable::write_changed(&self.data.join(PROVEN), &content, Some(&self.run_as)).map(|_| ())
+    }
+
+    /// Goes back to the settings that the server has last started with. Says whether that made a
+    /// difference, so that another start may help.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn fall_back(&self) -> io::Result<bool> {
+        match std::fs::read(self.data.join(PROVEN)) {
+            Ok(proven) => {
+                durable::write_changed(&self.data.join(IN_USE), &proven, Some(&self.run_as))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
