@@ -6,6 +6,7 @@ mod addons;
 mod apps;
 mod config;
 mod databases;
+mod psql;
 mod words;
 
 use std::cell::RefCell;
@@ -99,6 +100,21 @@ impl Platform {
     }
 
     fn call(&self, line: &str, input: &str, variables: &[(&str, &str)]) -> String {
+        let text = call(line, input, self.environment(variables));
+        let home = self.home.path().display().to_string();
+        text.replace(&self.url, "http://howdah.test").replace(&home, "/home/dev")
+    }
+
+    /// How a call ends.
+    fn end(&self, line: &str) -> End {
+        let environment = self.environment(&[]);
+        let nowhere = || Box::new(std::io::sink());
+        let input = Box::new(std::io::empty());
+        let screen = Screen::new(nowhere(), nowhere(), input, Terminals::default(), &environment);
+        run(words(line), OWN, environment, screen)
+    }
+
+    fn environment(&self, variables: &[(&str, &str)]) -> Environment {
         let path = std::env::var("PATH").unwrap_or_default();
         let home = self.home.path().display().to_string();
         let mut all = vec![
@@ -109,9 +125,7 @@ impl Platform {
             ("PATH", &path),
         ];
         all.extend_from_slice(variables);
-        let environment = Environment::of(&all, self.home.path().to_owned());
-        let text = call(line, input, environment);
-        text.replace(&self.url, "http://howdah.test").replace(&home, "/home/dev")
+        Environment::of(&all, self.home.path().to_owned())
     }
 }
 
