@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use howdah_model::agent::Installed;
+use howdah_model::extension;
 
 use crate::{extension_share, installed};
 
@@ -69,8 +70,6 @@ fn fixed(installed: &Installed, socket_dir: &Path) -> Vec<(&'static str, String)
 /// be unknown to the server, and a tenant could choose a session without it.
 const LIBRARIES: &[&str] = &["pg_stat_statements", "pgextwlist"];
 
-const LISTS_OF_EXTENSIONS: &[&str] = &["extwlist.extensions", "rds.allowed_extensions"];
-
 /// The whole content of `postgresql.conf`.
 ///
 /// The lists of allowed extensions are cut to those whose files are there.
@@ -107,7 +106,7 @@ pub fn postgresql_conf(
 /// extensions without those that are not installed; any other value as it is.
 #[must_use]
 pub fn offered(installed: &Installed, name: &str, value: &str) -> String {
-    if !LISTS_OF_EXTENSIONS.contains(&name) {
+    if !extension::SETTINGS.contains(&name) {
         return value.to_owned();
     }
     let dir = installed::extension_dir(installed);

@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod database;
 pub mod explain;
+pub mod extension;
 pub mod ids;
 pub mod machine;
 pub mod name;

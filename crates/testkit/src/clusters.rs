@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use howdah_cluster::{Cluster, RunAs, Template, installed, postmaster};
 use howdah_model::agent::{CredentialSpec, DatabaseSpec, Incarnation, Installed};
+use howdah_model::extension;
 use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::plan::Tier;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -155,18 +157,12 @@ pub fn templates() -> PathBuf {
 /// Settings that make a server small, and careless with the disk, which no test pulls the plug of.
 #[must_use]
 pub fn small() -> BTreeMap<String, String> {
-    let allowed = "btree_gist,citext,cube,dblink,dict_int,dict_xsyn,earthdistance,fuzzystrmatch,\
-         hstore,intarray,isn,ltree,pg_stat_statements,pg_trgm,pgcrypto,pgrowlocks,pgstattuple,\
-         plpgsql,postgis,postgres_fdw,tablefunc,unaccent,uuid-ossp";
-    [
-        ("shared_buffers", "16MB"),
-        ("max_connections", "40"),
-        ("fsync", "off"),
-        ("extwlist.extensions", allowed),
-        ("rds.allowed_extensions", allowed),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
+    let allowed = extension::allowed(Tier::Standard);
+    [("shared_buffers", "16MB"), ("max_connections", "40"), ("fsync", "off")]
+        .into_iter()
+        .chain(extension::SETTINGS.map(|name| (name, allowed.as_str())))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// A tenant's database: its spec, and the password of its one credential.

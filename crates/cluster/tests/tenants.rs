@@ -1,0 +1,215 @@
+//! What a tenant can do and cannot do, on servers of every installed major.
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use howdah_cluster::databases::{Databases, Look, Wanted};
+use howdah_cluster::{Cluster, installed};
+use howdah_model::extension::EXTENSIONS;
+use howdah_testkit::clusters::{Home, Session, Tenant, majors};
+
+/// A server with two tenants, and a session of the first.
+async fn two_tenants(cluster: &Cluster) -> (Tenant, Tenant, Session) {
+    let (one, two) = (Tenant::new("one"), Tenant::new("two"));
+    let both = [&one, &two].map(|tenant| (tenant.name.clone(), tenant.spec.clone()));
+    let mut databases = Databases::open(cluster).await.unwrap();
+    let report = databases.converge(&Wanted::from(both), Look::Everything).await.unwrap();
+    assert_eq!(report.errors, [""; 0]);
+    let session = one.connect(&cluster.socket_dir).await.unwrap();
+    (one, two, session)
+}
+
+fn program(cluster: &Cluster, name: &str, tenant: &Tenant) -> Command {
+    let mut command = Command::new(cluster.installed.bindir.join(name));
+    command
+        .env("PGHOST", &cluster.socket_dir)
+        .env("PGUSER", tenant.spec.owner.as_str())
+        .env("PGDATABASE", tenant.name.as_str())
+        .env("PGPASSWORD", &tenant.password)
+        .stdin(Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn m2_a_tenant_has_all_rights_on_what_it_makes_and_no_other_rights() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (_, _, session) = two_tenants(&cluster).await;
+        for allowed in [
+            "create schema s; create table s.t (x int primary key); create table s.u (x int references s.t)",
+            "insert into s.t values (1); update s.t set x = 2; delete from s.t; truncate s.t, s.u",
+            "create function s.f() returns trigger language plpgsql as $$ begin return new;end $$",
+            "create trigger g before insert on s.t for each row execute function s.f()",
+            "create temporary table x (y int); create index on s.u (x); vacuum full s.t",
+            "create table public.p (x int); drop table public.p; drop schema s cascade",
+            "alter database d_one set vacuum_cost_limit = 300; alter database d_one reset all",
+            "alter role u_one set statement_timeout = '1h'",
+        ] {
+            for part in allowed.split("; ") {
+                assert_eq!(session.ask(part).await, Ok(String::new()), "{part}");
+            }
+        }
+        let rights = "select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls \
+             from pg_roles where rolname = current_user";
+        assert_eq!(session.ask(rights).await.unwrap(), "f");
+    }
+}
+
+#[tokio::test]
+async fn m3_m4_m5_a_tenant_reaches_no_role_file_program_server_setting_or_other_tenant() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (one, two, session) = two_tenants(&cluster).await;
+        let other = two.connect(&cluster.socket_dir).await.unwrap();
+        let pid = other.ask("select pg_backend_pid()").await.unwrap();
+        let end_other = format!("select pg_terminate_backend({pid})");
+        for refused in [
+            "create role x",
+            "alter role u_two password 'x'",
+            "alter role u_one createdb",
+            "alter role u_one connection limit 100",
+            "set role howdah",
+            "set session authorization howdah",
+            "grant pg_read_all_data to u_one",
+            "copy (select 1) to '/tmp/x'",
+            "copy (select 1) to program 'true'",
+            "create temporary table s (line text); copy s from '/etc/passwd'",
+            "alter system set work_mem = '1GB'",
+            "select pg_read_file('postgresql.conf')",
+            "select pg_ls_dir('.')",
+            "select lo_import('/etc/passwd')",
+            "select pg_reload_conf()",
+            "set extwlist.extensions = 'file_fdw'",
+            "set shared_preload_libraries = ''",
+            "set session_replication_role = replica",
+            "load 'pg_stat_statements'",
+            "create function f() returns int language c as '$libdir/pgcrypto', 'x'",
+            "create database x",
+            "alter database d_one rename to d_mine",
+            "drop database d_one",
+            "drop database d_two",
+            "alter database d_two set work_mem = '1MB'",
+            "create event trigger e on ddl_command_end execute function howdah_extension_guard()",
+            "drop event trigger howdah_extension_guard",
+            "drop extension plpgsql cascade",
+            "drop function pg_catalog.howdah_extension_guard() cascade",
+            "alter event trigger howdah_extension_guard disable",
+            "select rolpassword from pg_authid",
+            &end_other,
+        ] {
+            let error = session.ask(refused).await.expect_err(refused);
+            let codes = ["42501", "42704", "55P02", "55006", "0A000", "2BP01"];
+            assert!(codes.iter().any(|code| error.starts_with(code)), "{refused}: {error}");
+        }
+        for database in ["postgres", "template1", "template0", "d_two"] {
+            assert!(one.connect_to(&cluster.socket_dir, database).await.is_err(), "{database}");
+        }
+        other.ask("select 1").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn j1_j3_j4_listed_extensions_are_created_and_no_others_whatever_their_trust() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (_, _, session) = two_tenants(&cluster).await;
+        let there = |name: &str| installed::has_extension(&major, name);
+        assert!(installed::has_library(&major, "pgextwlist"), "script/setup installs it");
+        let wanted: Vec<_> =
+            EXTENSIONS.iter().map(|one| one.name).filter(|one| there(one)).collect();
+        for setting in ["extwlist.extensions", "rds.allowed_extensions"] {
+            let shown = session.ask(&format!("show {setting}")).await.unwrap();
+            assert_eq!(shown.split(',').collect::<Vec<_>>(), wanted);
+        }
+        assert_eq!(
+            session.ask("select string_agg(extname, ' ') from pg_extension").await.unwrap(),
+            "plpgsql"
+        );
+        for name in &wanted {
+            let create = format!("create extension if not exists \"{name}\" cascade");
+            assert_eq!(session.ask(&create).await, Ok(String::new()), "{name}");
+        }
+        assert_eq!(
+            session.ask("select usesuper from pg_user where usename = current_user").await.unwrap(),
+            "f"
+        );
+        // `lo`, `seg` and `tcn` are trusted: PostgreSQL itself would let the owner create them.
+        for name in [
+            "lo",
+            "seg",
+            "tcn",
+            "btree_gin",
+            "file_fdw",
+            "pageinspect",
+            "pg_buffercache",
+            "amcheck",
+        ] {
+            assert!(there(name), "{name}");
+            let error = session.ask(&format!("create extension {name}")).await.expect_err(name);
+            assert!(error.starts_with("42501"), "{error}");
+        }
+        session.ask("drop extension earthdistance, cube").await.unwrap();
+        session
+            .ask("create server s foreign data wrapper postgres_fdw options (host '/x')")
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn j25_a_tenant_cannot_come_in_as_the_platform_from_inside() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (_, _, session) = two_tenants(&cluster).await;
+        session.ask("create extension dblink").await.unwrap();
+        for user in ["howdah", "postgres", "u_two"] {
+            let host = cluster.socket_dir.display();
+            let connect =
+                format!("select dblink_connect('host={host} dbname=postgres user={user}')");
+            assert!(session.ask(&connect).await.is_err(), "{user}");
+            let with = format!(
+                "select dblink_connect('host={host} dbname=postgres user={user} password=x')"
+            );
+            assert!(session.ask(&with).await.is_err(), "{user}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dump_has_nothing_of_the_platform_in_it() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (one, _, session) = two_tenants(&cluster).await;
+        session.ask("create table t (x int)").await.unwrap();
+        let dump = program(&cluster, "pg_dump", &one).output().unwrap();
+        let text = String::from_utf8(dump.stdout).unwrap();
+        assert!(dump.status.success() && text.contains("CREATE TABLE public.t"), "{text}");
+        for foreign in ["howdah", "EVENT TRIGGER", "CREATE EXTENSION"] {
+            assert!(!text.contains(foreign), "{foreign}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn m7_the_acceptance_tests_of_the_extensions_chapter_pass_for_a_tenant() {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/acceptance_ch8.sql");
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (one, _, _) = two_tenants(&cluster).await;
+        let mut psql = program(&cluster, "psql", &one);
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&script);
+        if !installed::has_extension(&major, "uuid-ossp") {
+            psql.args(["-v", "skip_uuid=1"]);
+        }
+        let output = psql.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "PostgreSQL {}: {said}", major.version);
+    }
+}
