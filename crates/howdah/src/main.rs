@@ -1,1 +1,26 @@
-fn main() {}
+//! The `howdah` executable: the platform's roles wired together, and the command line.
+
+mod detach;
+mod doctor;
+mod down;
+mod heroku_env;
+mod home;
+mod own;
+mod settings;
+mod system;
+mod up;
+mod wiring;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    match own::Own::parse(&arguments) {
+        Some(Ok(command)) => command.run(),
+        Some(Err(usage)) => {
+            eprintln!("{usage}");
+            ExitCode::from(2)
+        }
+        None => howdah_cli::main(arguments, own::WORDS),
+    }
+}

@@ -65,7 +65,8 @@ impl Platform {
     #[must_use]
     pub fn prepare(binary: &str, extra: &[(&str, &str)]) -> Self {
         use std::os::unix::fs::PermissionsExt as _;
-        let base = std::env::var_os("HOWDAH_TEST_TMP").map_or_else(std::env::temp_dir, PathBuf::from);
+        let base =
+            std::env::var_os("HOWDAH_TEST_TMP").map_or_else(std::env::temp_dir, PathBuf::from);
         let root = tempfile::Builder::new().prefix("p").tempdir_in(base).expect("make a directory");
         let root = root.keep();
         // PostgreSQL's user must pass through it.
@@ -154,6 +155,21 @@ impl Platform {
         self.run(self.command(&self.binary).args(arguments), Some(input))
     }
 
+    /// Runs `howdah` with the words of a line.
+    #[must_use]
+    pub fn say(&self, line: &str) -> Ran {
+        self.howdah(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// The value of an app's config var; empty when it is not set.
+    ///
+    /// # Panics
+    /// When it cannot be asked for.
+    #[must_use]
+    pub fn config_var(&self, name: &str, app: &str) -> String {
+        self.howdah(&["config:get", name, "-a", app]).ok().trim().to_owned()
+    }
+
     /// Runs any program with this platform's environment.
     #[must_use]
     pub fn program(&self, program: &str, arguments: &[&str], env: &[(&str, &str)]) -> Ran {
@@ -209,7 +225,8 @@ impl Platform {
 impl Drop for Platform {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.home().join("log/howdah.log")).unwrap_or_default();
+            let log =
+                std::fs::read_to_string(self.home().join("log/howdah.log")).unwrap_or_default();
             let tail: Vec<_> = log.lines().rev().take(60).collect();
             for line in tail.iter().rev() {
                 eprintln!("howdah.log: {line}");

@@ -1,0 +1,63 @@
+//! `howdah down`: stops the platform of a home, and its databases.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+
+use crate::home::Home;
+use crate::settings::Settings;
+use crate::wiring;
+
+/// How long a platform gets to stop itself and its databases.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stops everything. Finding nothing to stop is fine.
+pub(crate) fn run(settings: &Settings) -> ExitCode {
+    match stop(settings) {
+        Ok(()) => {
+            println!("Howdah is down.");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                eprintln!(" !    {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stop(settings: &Settings) -> Result<()> {
+    let home = Home::new(&settings.home)?;
+    if !home.path.exists() {
+        return Ok(());
+    }
+    if home.is_held() {
+        let pid = home.pid().context("find the platform's process")?;
+        println!("Stopping the platform (process {pid})");
+        kill(pid, Signal::SIGINT).with_context(|| format!("signal process {pid}"))?;
+        wait_until_free(&home)?;
+    }
+    // What a platform that was killed has left behind.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _held = home.hold()?;
+    runtime.block_on(wiring::stop_databases(settings, &home, &|step| println!("{step}")))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this process does nothing but wait")]
+fn wait_until_free(home: &Home) -> Result<()> {
+    let began = Instant::now();
+    while home.is_held() {
+        if began.elapsed() > PATIENCE {
+            bail!(
+                "the platform did not stop within {} s\nSee {}, then run `howdah down` again",
+                PATIENCE.as_secs(),
+                home.join("log/howdah.log").display()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! HOWDAH_HOME: where everything of a platform lies, who holds it, and what was decided once.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use howdah_model::ids::ServerId;
+use howdah_model::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+/// The longest home whose unix sockets still fit into the kernel's 107 bytes:
+/// `<home>/s/<8 hex>/.s.PGSQL.5432`, and the lock file beside it.
+const LONGEST_HOME: usize = 75;
+
+/// The directory of a platform.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) path: PathBuf,
+}
+
+/// What was decided when the platform was made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Platform {
+    pub(crate) server: ServerId,
+}
+
+/// The addresses that the running platform answers on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Addresses {
+    pub(crate) http: SocketAddr,
+    pub(crate) gateway: SocketAddr,
+}
+
+/// The home, held: while this lives, no other platform can run on it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) home: Home,
+    _lock: nix::fcntl::Flock<File>,
+}
+
+impl Home {
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        let length = path.as_os_str().len();
+        if length > LONGEST_HOME {
+            bail!(
+                "HOWDAH_HOME is {length} bytes long, and unix sockets allow {LONGEST_HOME}\n\
+                 Choose a shorter path than {}",
+                path.display()
+            );
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    pub(crate) fn join(&self, path: &str) -> PathBuf {
+        self.path.join(path)
+    }
+
+    /// Makes the directories that the platform itself writes. 0711 where PostgreSQL's user must
+    /// pass through, 0700 where it has no business.
+    pub(crate) fn make(&self) -> Result<()> {
+        for (dir, mode) in [("", 0o711), ("run", 0o700), ("log", 0o700), ("tls", 0o700)] {
+            let dir = if dir.is_empty() { self.path.clone() } else { self.join(dir) };
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(&dir)
+                .and_then(|()| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)))
+                .with_context(|| {
+                    format!(
+                        "make the directory {}\nGive it to this user, or set HOWDAH_HOME",
+                        dir.display()
+                    )
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Takes the home for this process.
+    ///
+    /// # Errors
+    /// When another platform runs on it.
+    pub(crate) fn hold(&self) -> Result<Held> {
+        self.make()?;
+        let path = self.join("lock");
+        let file = private(&path).with_context(|| format!("open {}", path.display()))?;
+        match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Held { home: self.clone(), _lock: lock }),
+            Err(_) => bail!(
+                "another platform runs on {}{}\nUse it, stop it with `howdah down`, or set HOWDAH_HOME to another directory",
+                self.path.display(),
+                self.pid().map(|pid| format!(" (process {pid})")).unwrap_or_default(),
+            ),
+        }
+    }
+
+    /// Whether a platform runs on this home now.
+    pub(crate) fn is_held(&self) -> bool {
+        File::open(self.join("lock")).is_ok_and(|file| {
+            nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockSharedNonblock).is_err()
+        })
+    }
+
+    /// The process of the platform that holds this home, if one does.
+    pub(crate) fn pid(&self) -> Option<nix::unistd::Pid> {
+        let text = fs::read_to_string(self.join("run/howdah.pid")).ok()?;
+        text.trim().parse().ok().map(nix::unistd::Pid::from_raw)
+    }
+
+    /// The addresses of the platform that runs here, or that ran here last.
+    pub(crate) fn addresses(&self) -> Option<Addresses> {
+        serde_json::from_str(&fs::read_to_string(self.join("run/addresses.json")).ok()?).ok()
+    }
+}
+
+impl Held {
+    pub(crate) fn write_pid(&self) -> Result<()> {
+        let path = self.home.join("run/howdah.pid");
+        fs::write(&path, format!("{}\n", std::process::id()))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
+    pub(crate) fn write_addresses(&self, addresses: Addresses) -> Result<()> {
+        replace(&self.home.join("run/addresses.json"), &serde_json::to_vec(&addresses)?)
+    }
+
+    /// What was decided when the platform was made, decided now if it was not.
+    pub(crate) fn platform(&self) -> Result<Platform> {
+        let path = self.home.join("platform.json");
+        match fs::read(&path) {
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let platform = Platform { server: ServerId::new() };
+                replace(&path, &serde_json::to_vec_pretty(&platform)?)?;
+                Ok(platform)
+            }
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// The key that encrypts stored secrets: the given one, else the one of the home, else a new one.
+    pub(crate) fn secret_key(
+        &self,
+        given: Option<Secret>,
+        fresh: impl FnOnce() -> Secret,
+    ) -> Result<Secret> {
+        if let Some(key) = given {
+            return Ok(key);
+        }
+        let path = self.home.join("secret.key");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Secret::new(text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let key = fresh();
+                replace(&path, key.reveal().as_bytes())?;
+                Ok(key)
+            }
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+}
+
+/// Opens a file that only this user may read and write, made if it is not there.
+fn private(path: &Path) -> std::io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Writes a 0600 file so that after a crash there is either the old one or the new one, whole.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)?;
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    write().with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_held_once_and_free_again_after() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let home = Home::new(dir.path()).expect("short enough");
+        let held = home.hold().expect("free");
+        assert!(home.is_held());
+        let refused = home.hold().expect_err("held").to_string();
+        assert!(refused.contains("howdah down"), "{refused}");
+        drop(held);
+        assert!(!home.is_held());
+        home.hold().expect("free again");
+    }
+
+    #[test]
+    fn what_was_decided_once_stays() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let held = Home::new(dir.path()).expect("short enough").hold().expect("free");
+        let first = held.platform().expect("made").server;
+        assert_eq!(held.platform().expect("read").server, first);
+        let key = held.secret_key(None, || Secret::new("k".into())).expect("made");
+        assert_eq!(held.secret_key(None, || Secret::new("other".into())).expect("read"), key);
+        let mode = fs::metadata(dir.path().join("secret.key")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_home_that_is_too_long_for_sockets_is_refused() {
+        let long = PathBuf::from(format!("/{}", "x".repeat(80)));
+        assert!(Home::new(&long).expect_err("too long").to_string().contains("shorter"));
+    }
+}
