@@ -45,7 +45,8 @@ impl Database {
     pub(crate) fn color(&self) -> String {
         let var = self.var();
         let name = var.strip_suffix("_URL").unwrap_or(&var);
-        name.rsplit_once("POSTGRESQL_").map_or(name, |(_, color)| color).to_owned()
+        let mut starts = name.match_indices('_').map(|(place, _)| &name[place + 1..]);
+        starts.find(|rest| is_color(rest)).unwrap_or(name).to_owned()
     }
 }
 
@@ -62,10 +63,7 @@ pub(crate) async fn by_name(
     typed: &str,
     credential: Option<&str>,
 ) -> Result<Database, Failure> {
-    let (app, name) = match typed.split_once("::") {
-        Some((app, name)) if !typed.contains("://") => (app.to_owned(), name),
-        Some(_) | None => (app::named(session, given)?, typed),
-    };
+    let (app, name) = app_and_name(session, given, typed)?;
     let all = attachments(session, &app).await?;
     if all.is_empty() {
         let message = format!("{app} has no databases.");
@@ -80,6 +78,18 @@ pub(crate) async fn by_name(
     }
     let attachment = choose(&meant, credential).ok_or_else(|| unknown(&app, name, &all, &meant))?;
     Ok(with_siblings(&app, attachment, &all))
+}
+
+/// The app and the database's name in `demo::gold`; without an app before it, that of the call.
+pub(crate) fn app_and_name<'t>(
+    session: &Session,
+    given: &Given,
+    typed: &'t str,
+) -> Result<(String, &'t str), Failure> {
+    match typed.split_once("::") {
+        Some((app, name)) if !typed.contains("://") => Ok((app.to_owned(), name)),
+        Some(_) | None => Ok((app::named(session, given)?, typed)),
+    }
 }
 
 /// All databases of an app, each once, in the order of the platform.
@@ -108,12 +118,18 @@ fn with_siblings(app: &str, attachment: &Attachment, all: &[Attachment]) -> Data
 fn is_meant(attachment: &Attachment, typed: &str) -> bool {
     let upper = typed.to_uppercase();
     let name = upper.strip_suffix("_URL").unwrap_or(&upper);
-    let is_color = COLORS.contains(&name) && attachment.name.ends_with(&format!("_{name}"));
+    let is_its_color = is_color(name) && attachment.name.ends_with(&format!("_{name}"));
     let addon = &attachment.addon;
     attachment.name.to_uppercase() == name
         || attachment.config_vars.iter().any(|var| var.to_uppercase() == upper)
-        || is_color
+        || is_its_color
         || [&attachment.id, &addon.id, &addon.name].iter().any(|id| id.eq_ignore_ascii_case(typed))
+}
+
+/// `GOLD`, or `GOLD_2` when the colours have run out.
+fn is_color(name: &str) -> bool {
+    let color = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    COLORS.contains(&name) || color.strip_suffix('_').is_some_and(|color| COLORS.contains(&color))
 }
 
 /// A config var that people set to the URL of a database, or the URL itself, names it too.
@@ -226,5 +242,11 @@ mod tests {
         );
         let only = with_siblings("demo", &primary, &all[1..]);
         assert_eq!((only.label(), only.color()), ("DATABASE_URL".into(), "DATABASE".into()));
+        let color = |name| with_siblings("demo", &attachment(name, "a", None), &[]).color();
+        assert_eq!(
+            (color("PG_PINK"), color("X_POSTGRESQL_PINK_2")),
+            ("PINK".into(), "PINK_2".into())
+        );
+        assert_eq!(color("MY_REPORTS"), "MY_REPORTS");
     }
 }

@@ -8,10 +8,8 @@ use howdah_model::secret::Secret;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::screen::CONTROL_C;
 use crate::session::Session;
-
-/// What Ctrl-C sends.
-const CONTROL_C: char = '\u{3}';
 
 /// Asks for one line. Without a terminal nothing is printed, and the next line of standard input is
 /// the answer.
@@ -34,7 +32,7 @@ pub(crate) fn hidden(session: &Session, question: &str) -> Result<Secret, Failur
     }
     drop(quiet);
     let typed = typed?;
-    if typed.ends_with(CONTROL_C) {
+    if typed.ends_with(char::from(CONTROL_C)) {
         return Err(Failure::new(Exit::Interrupted, "interrupted", "Nothing was changed"));
     }
     Ok(Secret::new(typed))
@@ -62,7 +60,7 @@ impl Quiet {
         let mut quiet = before.clone();
         // Ctrl-C must not end the program while the terminal is quiet: it ends the line instead.
         quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
-        quiet.special_codes[SpecialCodeIndex::VEOL] = CONTROL_C as u8;
+        quiet.special_codes[SpecialCodeIndex::VEOL] = CONTROL_C;
         tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet).ok()?;
         Some(Self { before })
     }

@@ -8,6 +8,9 @@ use jiff::tz::TimeZone;
 
 use crate::environment::Environment;
 
+/// What Ctrl-C sends where it does not interrupt.
+pub(crate) const CONTROL_C: u8 = 3;
+
 /// The three streams and what is known of them.
 pub(crate) struct Screen {
     out: RefCell<Box<dyn Write>>,
@@ -126,11 +129,22 @@ impl Screen {
 
     /// The next line of standard input without its end; `None` at the end of the input.
     pub(crate) fn line(&self) -> Option<String> {
-        let mut line = String::new();
-        match self.input.borrow_mut().read_line(&mut line) {
-            Ok(0) | Err(_) => None,
-            Ok(_) => Some(line.trim_end_matches(['\n', '\r']).to_owned()),
+        let mut line = Vec::new();
+        let mut input = self.input.borrow_mut();
+        loop {
+            let byte = input.fill_buf().ok().and_then(|buffer| buffer.first().copied());
+            input.consume(usize::from(byte.is_some()));
+            match byte {
+                None if line.is_empty() => return None,
+                None | Some(b'\n') => break,
+                Some(byte) => line.push(byte),
+            }
+            // A terminal that hands Ctrl-C on sends nothing after it.
+            if byte == Some(CONTROL_C) {
+                break;
+            }
         }
+        Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
     }
 
     /// Everything that is left on standard input.

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::screen::Screen;
 
 /// A step that has begun. When it goes out of scope without having been done it says `failed`.
@@ -30,6 +32,14 @@ impl<'s> Step<'s> {
     /// It came to an end that is neither.
     pub(crate) fn ended(self, how: &str) {
         self.tell(how);
+    }
+
+    /// It was waited for in vain: it goes on, unless it is this failure that ended it.
+    pub(crate) fn given_up(&self, why: &Failure) {
+        match why.exit {
+            Exit::Interrupted | Exit::TimedOut => self.tell("not done yet"),
+            _ => self.tell("failed"),
+        }
     }
 
     fn tell(&self, how: &str) {

@@ -74,7 +74,9 @@ async fn create(session: &Session, given: &Given) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Failed, "not-made", message).advise(advice));
     }
     let addon = if given.has("wait") {
-        addons_wait::until_settled(session, given, &app, addon).await?
+        addons_wait::until_settled(session, given, &app, addon)
+            .await
+            .inspect_err(|failure| step.given_up(failure))?
     } else {
         addon
     };
@@ -85,7 +87,9 @@ async fn create(session: &Session, given: &Given) -> Result<(), Failure> {
         step.ended(&format!("done {price}"));
     }
     session.answer("addon", &addon, |page| {
-        page.line(&format!("Attached as {}", addon.config_vars.join(", ")));
+        if !addon.config_vars.is_empty() {
+            page.line(&format!("Attached as {}", addon.config_vars.join(", ")));
+        }
     })?;
     tell(session, &app, &addon, is_empty);
     Ok(())

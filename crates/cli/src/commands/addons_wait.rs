@@ -43,7 +43,9 @@ async fn run(session: &Session, given: &Given) -> Result<(), Failure> {
         };
         let step = session.step(&format!("{doing} {}", addon.name));
         let app = addon.app.name.clone();
-        let addon = until_settled(session, given, &app, addon).await?;
+        let addon = until_settled(session, given, &app, addon)
+            .await
+            .inspect_err(|failure| step.given_up(failure))?;
         step.done_with(done);
         settled.push(addon);
     }

@@ -5,7 +5,6 @@ use howdah_model::plan::SERVICE;
 use reqwest::Url;
 use serde::Serialize;
 
-use crate::app;
 use crate::command::{APP, Command, DATABASE, Group, REMOTE, command};
 use crate::database::{self, Database};
 use crate::exit::Exit;
@@ -36,24 +35,22 @@ struct Shown {
 }
 
 async fn info(session: &Session, given: &Given) -> Result<(), Failure> {
-    let (databases, app) = match given.value("DATABASE") {
-        Some(_) => {
-            let database = database::named(session, given).await?;
-            let app = database.app.clone();
-            (vec![database], app)
-        }
-        None => {
-            let app = app::named(session, given)?;
-            (database::all(session, &app).await?, app)
-        }
+    let typed = given.value("DATABASE");
+    let (app, _) = database::app_and_name(session, given, typed.unwrap_or_default())?;
+    let vars = session.get::<ConfigVars>(&["apps", &app, "config-vars"]);
+    let looks = async {
+        let databases = match typed {
+            Some(_) => vec![database::named(session, given).await?],
+            None => database::all(session, &app).await?,
+        };
+        let infos = try_join_all(databases.iter().map(|database| look(session, database))).await?;
+        Ok((databases, infos))
     };
+    let (vars, (databases, infos)) = tokio::try_join!(vars, looks)?;
     if databases.is_empty() && !session.wants_json() {
         session.screen.out(&format!("{app} has no {SERVICE} databases.\n"));
         return Ok(());
     }
-    let vars = session.get::<ConfigVars>(&["apps", &app, "config-vars"]);
-    let infos = try_join_all(databases.iter().map(|database| look(session, database)));
-    let (vars, infos) = tokio::try_join!(vars, infos)?;
     let mut shown = Vec::new();
     for (database, info) in databases.iter().zip(infos) {
         match info {

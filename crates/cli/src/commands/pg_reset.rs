@@ -41,7 +41,9 @@ async fn reset(session: &Session, given: &Given) -> Result<(), Failure> {
     let path = ["client", "v11", "databases", &database.attachment.addon.id, "reset"];
     session.call::<Ignored>(Method::PUT, &path, Some(body), None).await?;
     // The platform answers before it is done when that takes longer than clients wait.
-    pg_wait::until_usable(session, given, &database).await?;
+    pg_wait::until_usable(session, given, &database)
+        .await
+        .inspect_err(|failure| step.given_up(failure))?;
     step.done();
     let data = json!({ "addon": database.attachment.addon.name, "config_var": database.var() });
     session.answer("reset", &data, |_| {})

@@ -54,7 +54,9 @@ async fn wait_for(
     database: &Database,
 ) -> Result<String, Failure> {
     let step = session.step(&format!("Waiting for database {}", database.var()));
-    let message = until_usable(session, given, database).await?;
+    let message = until_usable(session, given, database)
+        .await
+        .inspect_err(|failure| step.given_up(failure))?;
     step.ended(&message);
     Ok(message)
 }

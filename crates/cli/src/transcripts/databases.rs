@@ -115,7 +115,10 @@ fn d2_d4_d5_databases_are_shown_with_their_relations_and_without_passwords() {
 
 #[test]
 fn d1_an_app_without_databases_and_one_whose_database_is_being_made() {
-    let platform = Platform::with(&[("GET /apps/demo/addon-attachments", 200, json!([]))]);
+    let platform = Platform::with(&[
+        ("GET /apps/demo/addon-attachments", 200, json!([])),
+        ("GET /apps/demo/config-vars", 200, json!({})),
+    ]);
     assert_snapshot!(platform.howdah("pg -a demo"), @r"
     $ howdah pg -a demo
     demo has no heroku-postgresql databases.
@@ -180,7 +183,7 @@ fn pg_wait_waits_until_the_database_can_be_used() {
     let platform = Platform::with(&answers);
     assert_snapshot!(platform.howdah("pg:wait gold -a demo --timeout 1"), @r"
     $ howdah pg:wait gold -a demo --timeout 1
-    2> Waiting for database HEROKU_POSTGRESQL_GOLD_URL... failed
+    2> Waiting for database HEROKU_POSTGRESQL_GOLD_URL... not done yet
     2>  !    HEROKU_POSTGRESQL_GOLD_URL is not done after 1 s
     2>  !    hint: wait for it: `howdah pg:wait HEROKU_POSTGRESQL_GOLD_URL -a demo`
     exit 7
