@@ -1,7 +1,5 @@
 //! A newcomer's first database, through the whole platform (scenario S-1 of the requirements).
 
-#![expect(missing_docs, reason = "tests")]
-
 use howdah_testkit::platform::Platform;
 
 fn platform() -> Platform {

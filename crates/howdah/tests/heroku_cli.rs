@@ -1,7 +1,5 @@
 //! Heroku's official command line, unmodified, against a whole platform.
 
-#![expect(missing_docs, reason = "tests")]
-
 use std::path::PathBuf;
 
 use howdah_testkit::platform::{Platform, Ran};

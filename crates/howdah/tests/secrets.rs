@@ -1,7 +1,5 @@
 //! Secrets stay where they belong (M19), at rest and in what is printed.
 
-#![expect(missing_docs, reason = "tests")]
-
 use std::path::Path;
 
 use howdah_testkit::platform::Platform;

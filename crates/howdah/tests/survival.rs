@@ -1,8 +1,6 @@
 //! What a platform and its databases survive: its own death at any moment, the death of a
 //! postmaster, a second platform, a restart.
 
-#![expect(missing_docs, reason = "tests")]
-
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -29,8 +27,10 @@ fn postmasters(platform: &Platform) -> Vec<(PathBuf, Pid)> {
         .collect()
 }
 
+/// Whether the process works: one that has ended and that init has not noticed yet does not.
 fn alive(pid: Pid) -> bool {
-    kill(pid, None).is_ok()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn ctrl_c_stops_everything_that_a_foreground_platform_started() {
 #[test]
 fn m21_k10_kill_at_any_moment_converges_and_leaves_nothing_over() {
     let demo = platform();
-    for round in 0..4_u64 {
+    for round in 0..3_u64 {
         let name = format!("pg-k-{round}");
         for command in [
             format!("addons:create heroku-postgresql:hobby-dev --name {name} -a demo"),
