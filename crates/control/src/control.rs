@@ -11,7 +11,7 @@ use howdah_model::route::RouteTable;
 use howdah_model::version::Version;
 use howdah_store::databases::Placed;
 use howdah_store::servers::Server;
-use howdah_store::{Reader, Store, databases, operations, servers};
+use howdah_store::{Reader, Store, databases, machines, operations, servers};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -129,6 +129,17 @@ impl Control {
 
     pub(crate) fn news(&self) -> &News {
         &self.inner.news
+    }
+
+    /// Takes over from a control plane that was killed, at once instead of after its claims have run
+    /// out. Only for the one that holds the store alone (`Store::hold`), before it runs.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn take_over(&self) -> Result<()> {
+        let mut tx = self.store().begin().await?;
+        machines::free_all(&mut tx, self.now()).await?;
+        tx.commit().await.context("free the claims of the last control plane")
     }
 
     /// Stores a server, or what has changed of it, and begins to watch it.

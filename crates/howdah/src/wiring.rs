@@ -114,6 +114,7 @@ pub(crate) async fn start(
     let addresses = Addresses { http: http.local_addr()?, gateway: gateway.local_addr() };
 
     let control = make_control(settings, held, store.clone(), addresses.gateway)?;
+    control.take_over().await?;
     let agent = home.join("run/agent.sock");
     let server = held.platform()?.server;
     control.register_server(&this_server(server, &agent, control.now())).await?;

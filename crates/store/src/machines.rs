@@ -249,6 +249,22 @@ pub async fn rest(tx: &mut Tx, token: Uuid, rests: &[Rest]) -> Result<()> {
     Ok(())
 }
 
+/// Frees what workers that are gone had claimed. Only for one who knows that no other worker lives:
+/// a worker that did would go on beside the next one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn free_all(tx: &mut Tx, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "update machines set lease = null, lease_until = null, wake_at = least(wake_at, $1)
+         where lease is not null and not over",
+    )
+    .bind(at(now))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// One machine.
 ///
 /// # Errors

@@ -120,7 +120,11 @@ impl Control {
             .iter()
             .map(|one| (one.id, one.socket_dir.to_string_lossy().into_owned()))
             .collect();
+        let first = self.sightings().last(observation.server).is_none();
         let changed = self.sightings().take(observation, self.now());
+        if first {
+            self.news().pool.notify_one();
+        }
         if !changed.is_empty() {
             let told = self.tell(&changed, &dirs).await.context("wake what has changed");
             if told.is_err() {
