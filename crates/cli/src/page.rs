@@ -76,10 +76,19 @@ impl<'s> Page<'s> {
     pub(crate) fn time(&self, text: &str) -> String {
         let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
         if !self.screen.terminals.out {
-            return time.to_string();
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         }
         let local = time.to_zoned(self.screen.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z");
         format!("{local} (~ {} ago)", span((self.screen.now)().as_second() - time.as_second()))
+    }
+
+    /// A moment of a sequence in which milliseconds count.
+    pub(crate) fn exact_time(&self, text: &str) -> String {
+        let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+        if !self.screen.terminals.out {
+            return time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        }
+        time.to_zoned(self.screen.zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
     }
 }
 

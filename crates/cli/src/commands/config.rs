@@ -126,7 +126,10 @@ fn on_attached<'n>(failure: Failure, app: &str, names: impl Iterator<Item = &'n 
     let mut names = names.filter(|name| failure.message.contains(*name));
     let attachment = names.next().and_then(|name| name.strip_suffix("_URL"));
     match attachment {
-        Some(attachment) if failure.message.contains("attachment") => {
+        Some(attachment)
+            if failure.message.contains("attachment")
+                && !failure.message.contains("addons:detach") =>
+        {
             failure.advise(Hint::DetachFirst.fill(&[("ATTACHMENT", attachment), ("APP", app)]))
         }
         Some(_) | None => failure,

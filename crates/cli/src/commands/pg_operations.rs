@@ -139,7 +139,7 @@ async fn explain(session: &Session, given: &Given) -> Result<(), Failure> {
         page.line("");
         let row = |one: &Transition| {
             let from = one.from.clone().unwrap_or_else(|| "-".to_owned());
-            [page.time(&one.at), from, one.to.clone(), one.reason.clone()]
+            [page.exact_time(&one.at), from, one.to.clone(), one.reason.clone()]
         };
         let rows: Vec<_> = operation.transitions.iter().map(row).collect();
         page.table(["When", "From", "To", "Reason"], &rows);

@@ -395,9 +395,9 @@ fn operations_are_listed_and_explained_step_by_step() {
     Asked:    2026-01-02T03:04:05Z
     Ended:    2026-01-02T03:04:06Z
 
-    When                  From       To         Reason
-    2026-01-02T03:04:05Z  -          requested  asked for
-    2026-01-02T03:04:06Z  requested  done       its release is out
+    When                      From       To         Reason
+    2026-01-02T03:04:05.000Z  -          requested  asked for
+    2026-01-02T03:04:06.000Z  requested  done       its release is out
     exit 0
     ");
     assert_snapshot!(platform.howdah("pg:operations:explain ffff -a demo"), @r"
