@@ -1,1 +1,27 @@
-//! 
+//! HTTP: Heroku's Platform API and data API, the dashboard, and the gateway's routes. Handlers parse,
+//! authorize, make one call and render; what is asked for is done by `howdah_control::requests`.
+
+mod auth;
+mod body;
+mod data;
+mod error;
+mod howdah;
+mod internal;
+mod not_offered;
+mod object;
+mod observe;
+mod platform;
+mod range;
+mod repeat;
+mod router;
+mod web;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use internal::internal_router;
+pub use router::router;
+pub use web::App;
+
+use web::Web;

@@ -3,26 +3,24 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use howdah_model::agent::{DatabaseLook, ParticipantObservation};
+use howdah_model::agent::DatabaseLook;
+use howdah_model::extension;
 use howdah_model::ids::{AccountId, CredentialId, DatabaseId, OperationId};
 use howdah_model::name::RoleName;
 use howdah_model::operation::{Operation, Outcome, reset as asked};
 use howdah_model::secret::Secret;
-use howdah_model::size::Bytes;
 use howdah_model::version::Version;
 use howdah_store::addons::Addon;
 use howdah_store::credentials::{self, Credential};
-use howdah_store::databases::{self, Database};
 use howdah_store::operations::{self, New};
-use howdah_store::participants::{self, Participant};
-use howdah_store::servers::{self, Server};
-use howdah_store::{Connection, observations};
+use howdah_store::{Connection, databases, observations};
 use tokio::time::timeout;
 
 use super::addons::check_owned;
 use super::error::{Error, Noun, Result};
 use super::{begin, config};
 use crate::Control;
+use crate::participants::settings;
 use crate::servers::Terminate;
 
 pub use howdah_store::credentials::DEFAULT;
@@ -107,31 +105,10 @@ pub struct Seen {
     pub look: Option<DatabaseLook>,
     /// The version that runs, when it is known.
     pub version: Option<Version>,
-    /// The memory that its participant is set up for, when that is less than the plan's.
-    pub memory: Option<Bytes>,
+    /// What to say when its server has less memory than the plan stands for.
+    pub memory: Option<String>,
     /// What stands in the way of its participant, for people.
     pub warning: Option<String>,
-}
-
-/// Where a database lives.
-struct Place {
-    database: Database,
-    participant: Participant,
-    server: Server,
-}
-
-async fn place(conn: &mut Connection, id: DatabaseId) -> Result<Option<Place>> {
-    let Some(database) = databases::get(conn, id).await? else {
-        return Ok(None);
-    };
-    let Some(participant) = database.participant_id else {
-        return Ok(None);
-    };
-    let Some(participant) = participants::get(conn, participant).await? else {
-        return Ok(None);
-    };
-    let server = servers::get(conn, participant.server_id).await?;
-    Ok(server.map(|server| Place { database, participant, server }))
 }
 
 /// The newest figures in the history of a database.
@@ -157,24 +134,31 @@ async fn newest_look(conn: &mut Connection, id: DatabaseId) -> Result<Option<Dat
 /// Only when the platform's database does not answer.
 pub async fn look(control: &Control, id: DatabaseId) -> Result<Seen> {
     let mut conn = control.reader().get().await?;
-    let place = place(&mut conn, id).await?;
-    let newest = newest_look(&mut conn, id).await?;
+    let placed = databases::list_placed(&mut conn, &[id.0]).await?.pop();
     drop(conn);
-    let Some(place) = place else {
-        return Ok(Seen { look: newest, ..Seen::default() });
+    let seen = placed.as_ref().and_then(|placed| control.seen_of(placed));
+    let live = match timeout(LIVE, control.look(id)).await {
+        Ok(Ok(live)) => Some(live),
+        Ok(Err(_)) | Err(_) => None,
     };
-    let Place { database, participant, server } = &place;
-    let live = control.servers().look(server, participant.id, &database.name);
-    let live = timeout(LIVE, live).await.ok().and_then(|answer| answer.ok());
-    let sighting = control.sightings().last(server.id);
-    let seen = sighting.as_ref().and_then(|one| one.participants.get(&participant.id));
-    let known = |one: &ParticipantObservation| one.databases.get(&database.name)?.look.clone();
-    let look = live.or_else(|| seen.and_then(known)).or(newest);
+    let known = || {
+        let (_, participant) = seen.as_ref()?;
+        let name = &placed.as_ref()?.database.name;
+        participant.databases.get(name)?.look.clone()
+    };
+    let look = match live.or_else(known) {
+        Some(look) => Some(look),
+        None => newest_look(&mut *control.reader().get().await?, id).await?,
+    };
+    let memory = placed.zip(seen.as_ref()).and_then(|(placed, (sighting, _))| {
+        settings::note(placed.database.plan, sighting.server.memory_total)
+    });
+    let participant = seen.map(|(_, participant)| participant);
     Ok(Seen {
         look,
-        version: seen.and_then(|one| one.version),
-        memory: None,
-        warning: seen.and_then(|one| one.error.clone()),
+        version: participant.as_ref().and_then(|one| one.version),
+        memory,
+        warning: participant.and_then(|one| one.error),
     })
 }
 
@@ -185,17 +169,10 @@ pub async fn look(control: &Control, id: DatabaseId) -> Result<Seen> {
 /// server does not answer.
 pub async fn end_sessions(control: &Control, addon: &Addon) -> Result<u32> {
     check_owned(addon)?;
-    let mut conn = control.reader().get().await?;
-    let place = place(&mut conn, addon.id).await?;
-    drop(conn);
-    let Some(Place { database, participant, server }) = place else {
-        return Ok(0);
-    };
     let all = Terminate { pid: None, only_cancel: false };
-    let ended = control.servers().terminate(&server, participant.id, &database.name, all).await;
-    ended.map_err(|failure| {
+    control.terminate(addon.id, all).await.map_err(|error| {
         Error::Unavailable(format!(
-            "The sessions of {} could not be ended: {failure}. Try again.",
+            "The sessions of {} could not be ended: {error}. Try again.",
             addon.name
         ))
     })
@@ -222,6 +199,7 @@ pub async fn reset(
     extensions: Vec<String>,
 ) -> Result<Reset> {
     check_owned(addon)?;
+    check_extensions(addon, &extensions)?;
     let arguments = asked::Arguments { extensions };
     let new = New {
         id: OperationId::new(),
@@ -246,4 +224,17 @@ pub async fn reset(
             addon.name, addon.app_name
         ))),
     }
+}
+
+/// Refuses extensions that the database's plan does not have.
+fn check_extensions(addon: &Addon, wanted: &[String]) -> Result<()> {
+    let allowed = extension::allowed(addon.plan.tier);
+    let Some(other) = wanted.iter().find(|name| !allowed.split(',').any(|one| one == *name)) else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!(
+        "`{other}` is not an extension that {} can have. These are: {}.",
+        addon.name,
+        allowed.replace(',', ", ")
+    )))
 }

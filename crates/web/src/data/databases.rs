@@ -1,0 +1,135 @@
+//! One database: how it fares, and what is done to it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use howdah_control::requests::databases::{self, Reset};
+use howdah_model::database;
+use howdah_store::addons::Addon;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::info::{self, Facts};
+use crate::Web;
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::error::{Error, Result};
+
+/// What is known of a database now: a live look if the agent answers in time, else the newest.
+pub(crate) async fn facts(web: &Web, addon: &Addon) -> Result<Facts> {
+    let seen = databases::look(web.control(), addon.id).await?;
+    Ok(Facts {
+        plan: addon.plan,
+        state: addon.state,
+        major: addon.major,
+        version: seen.version,
+        created_at: addon.created_at,
+        look: seen.look,
+        memory: seen.memory,
+        warning: seen.warning,
+    })
+}
+
+/// All of a database (`pg:info`). A 404 without a message while there is nothing of it yet.
+pub(crate) async fn show(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Result<Json<Value>> {
+    let addon = web.addon(&caller, &database).await?;
+    if !addon.published {
+        return Err(Error::not_yet());
+    }
+    let facts = facts(&web, &addon).await?;
+    let mut conn = web.read().await?;
+    let credential =
+        databases::credential(web.control(), &mut conn, &addon, databases::DEFAULT).await?;
+    let look = facts.look.as_ref();
+    Ok(Json(json!({
+        "addon_id": addon.id,
+        "name": addon.name,
+        "heroku_resource_id": addon.name,
+        "plan": addon.plan.name,
+        "created_at": addon.created_at,
+        "resource_url": credential.url(),
+        "database_name": credential.database,
+        "database_user": credential.role,
+        "port": credential.port,
+        "postgres_version": facts.version.map_or_else(|| addon.major.to_string(), |v| v.to_string()),
+        "num_bytes": look.map(|look| look.size_bytes),
+        "num_tables": look.map(|look| look.table_count),
+        "num_connections": look.map(|look| look.connections),
+        "num_connections_waiting": null,
+        "status": addon.state,
+        "status_updated_at": addon.since,
+        "following": null,
+        "leader": null,
+        "forked_from": null,
+        "waiting?": is_waiting(&addon),
+        "hot_standby?": false,
+        "standalone?": true,
+        "is_in_recovery?": false,
+        "available_for_ingress": true,
+        "info": info::json(&info::rows(&facts)),
+    })))
+}
+
+fn is_waiting(addon: &Addon) -> bool {
+    !addon.published || addon.state != database::State::Available
+}
+
+/// Whether there is something to wait for (`pg:wait`).
+pub(crate) async fn wait_status(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Result<Json<Value>> {
+    let addon = web.addon(&caller, &database).await?;
+    let message = match addon.state {
+        database::State::Available if addon.published => "available",
+        database::State::Preparing | database::State::Available => "preparing",
+        database::State::Uncertain => "not answering, asked again",
+        database::State::Unavailable => "unavailable, it is being repaired",
+        database::State::Removing | database::State::Removed => "being removed",
+    };
+    let gone = matches!(addon.state, database::State::Removing | database::State::Removed);
+    Ok(Json(json!({
+        "waiting?": is_waiting(&addon) && !gone,
+        "error?": gone,
+        "message": message,
+    })))
+}
+
+/// What an emptied database shall have.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct NewContent {
+    #[serde(default)]
+    extensions: Vec<String>,
+}
+
+/// Empties a database, and waits for it as long as clients do.
+pub(crate) async fn reset(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(database): Path<String>,
+    Body(NewContent { extensions }): Body<NewContent>,
+) -> Result<(StatusCode, Json<Value>)> {
+    let addon = web.addon(&caller, &database).await?;
+    let (status, message) =
+        match databases::reset(web.control(), caller.id(), &addon, extensions).await? {
+            Reset::Done => (StatusCode::OK, "It is empty."),
+            Reset::Running => (StatusCode::ACCEPTED, "It is being emptied."),
+        };
+    Ok((status, Json(json!({ "message": message }))))
+}
+
+/// Ends all sessions of a database (`pg:killall`), and says how many.
+pub(crate) async fn end_sessions(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Result<Json<Value>> {
+    let addon = web.addon(&caller, &database).await?;
+    let ended = databases::end_sessions(web.control(), &addon).await?;
+    Ok(Json(json!({ "message": "Connections terminated", "terminated": ended })))
+}

@@ -1,0 +1,9 @@
+//! Heroku's Platform API.
+
+pub(crate) mod account;
+pub(crate) mod addons;
+pub(crate) mod apps;
+pub(crate) mod attachments;
+pub(crate) mod config_vars;
+pub(crate) mod releases;
+pub(crate) mod resolve;

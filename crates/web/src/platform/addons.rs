@@ -1,0 +1,206 @@
+//! Add-ons, and the service and plans that they are of.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use howdah_control::requests::{Noun, addons};
+use howdah_model::plan::{DEFAULT, PLANS, SERVICE};
+use howdah_model::version::{Major, Version};
+use howdah_store::addons::{self as stored, Addon};
+use howdah_store::apps::App;
+use howdah_store::attachments;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::auth::Caller;
+use crate::body::{Body, Ref, options};
+use crate::error::{Error, Result};
+use crate::{Web, object};
+
+pub(crate) async fn services(_: Caller) -> Json<Value> {
+    Json(json!([object::service()]))
+}
+
+pub(crate) async fn service(_: Caller, Path(service): Path<String>) -> Result<Json<Value>> {
+    check_service(&service)?;
+    Ok(Json(object::service()))
+}
+
+fn check_service(name: &str) -> Result<()> {
+    if name == SERVICE || object::service()["id"] == name {
+        return Ok(());
+    }
+    Err(Error::not_found(Noun::Service))
+}
+
+/// The plans, each with the versions of PostgreSQL that are installed.
+pub(crate) async fn plans(
+    State(web): State<Web>,
+    _: Caller,
+    Path(service): Path<String>,
+) -> Result<Json<Value>> {
+    check_service(&service)?;
+    let installed = web.control().installed().await?;
+    let versions = versions(&installed);
+    let plans = PLANS.iter().map(|plan| {
+        let mut plan = object::plan(plan, DEFAULT);
+        plan["versions"] = versions.clone();
+        plan
+    });
+    Ok(Json(plans.collect()))
+}
+
+/// The installed versions, and what is promised of each (C37).
+pub(crate) fn versions(installed: &[Version]) -> Value {
+    let default = Major::default_of(installed.iter().map(|version| version.major));
+    let shown = |version: &Version| {
+        json!({
+            "major": version.major,
+            "version": version,
+            "status": version.major.support().to_string(),
+            "default": Some(version.major) == default,
+        })
+    };
+    installed.iter().map(shown).collect()
+}
+
+pub(crate) async fn list(State(web): State<Web>, caller: Caller) -> Result<Json<Value>> {
+    let mut conn = web.read().await?;
+    let all = stored::list_visible(&mut conn, caller.id()).await?;
+    let attached = attachments::list_visible(&mut conn, caller.id()).await?;
+    let of = |addon: &Addon| {
+        let own = attached.iter().filter(|one| one.app_id == addon.app_id);
+        object::addon(addon, &own.cloned().collect::<Vec<_>>(), &caller.origin)
+    };
+    Ok(Json(all.iter().map(of).collect()))
+}
+
+pub(crate) async fn list_of_app(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(app): Path<String>,
+) -> Result<Json<Value>> {
+    let app = web.app(&caller, &app).await?;
+    let mut conn = web.read().await?;
+    let all = stored::list_by_app(&mut conn, caller.id(), app.id).await?;
+    let attached = attachments::list_by_app(&mut conn, app.id).await?;
+    Ok(Json(all.iter().map(|addon| object::addon(addon, &attached, &caller.origin)).collect()))
+}
+
+/// An add-on as JSON, with its config vars on its own app.
+async fn shown(web: &Web, caller: &Caller, addon: &Addon) -> Result<Value> {
+    let attached = attachments::list_by_app(&mut *web.read().await?, addon.app_id).await?;
+    Ok(object::addon(addon, &attached, &caller.origin))
+}
+
+/// An add-on by its id, its name or `app::ATTACHMENT`.
+pub(crate) async fn show(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(addon): Path<String>,
+) -> Result<Json<Value>> {
+    let addon = super::resolve::addon(&web, &caller, None, &addon).await?;
+    Ok(Json(shown(&web, &caller, &addon).await?))
+}
+
+/// An app and an add-on that it owns or that is attached to it.
+async fn of_app(web: &Web, caller: &Caller, app: &str, addon: &str) -> Result<(App, Addon)> {
+    let app = web.app(caller, app).await?;
+    let mut conn = web.read().await?;
+    let all = stored::list_by_app(&mut conn, caller.id(), app.id).await?;
+    let found = all
+        .into_iter()
+        .find(|one| one.name.as_str() == addon || one.id.to_string().eq_ignore_ascii_case(addon));
+    Ok((app, found.ok_or_else(|| Error::not_found(Noun::Addon))?))
+}
+
+pub(crate) async fn show_of_app(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((app, addon)): Path<(String, String)>,
+) -> Result<Json<Value>> {
+    let (_, addon) = of_app(&web, &caller, &app, &addon).await?;
+    Ok(Json(shown(&web, &caller, &addon).await?))
+}
+
+/// An add-on that is to be made.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewAddon {
+    plan: Ref,
+    name: Option<String>,
+    #[serde(default)]
+    attachment: Option<NewAttachment>,
+    #[serde(default)]
+    config: Option<BTreeMap<String, Value>>,
+}
+
+/// How it is to be attached.
+#[derive(Debug, Deserialize)]
+struct NewAttachment {
+    name: Option<String>,
+}
+
+pub(crate) async fn create(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(app): Path<String>,
+    Body(new): Body<NewAddon>,
+) -> Result<(StatusCode, Json<Value>)> {
+    let app = web.app(&caller, &app).await?;
+    let wanted = addons::Wanted {
+        plan: new.plan.text().to_owned(),
+        name: new.name,
+        attachment: new.attachment.and_then(|attachment| attachment.name),
+        options: options(new.config.unwrap_or_default()),
+    };
+    let addon = addons::create(web.control(), caller.id(), &app, &wanted).await?;
+    Ok((StatusCode::CREATED, Json(shown(&web, &caller, &addon).await?)))
+}
+
+/// What is to be changed of an add-on.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Update {
+    name: Option<String>,
+    plan: Option<Ref>,
+}
+
+pub(crate) async fn update(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((app, addon)): Path<(String, String)>,
+    Body(update): Body<Update>,
+) -> Result<Json<Value>> {
+    let (_, mut addon) = of_app(&web, &caller, &app, &addon).await?;
+    if let Some(plan) = update.plan {
+        addons::change_plan(&addon, plan.text())?;
+    }
+    if let Some(name) = update.name {
+        addon = addons::rename(web.control(), caller.id(), &addon, &name).await?;
+    }
+    Ok(Json(shown(&web, &caller, &addon).await?))
+}
+
+/// Whether an add-on that other apps use may go.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Destroy {
+    #[serde(default)]
+    force: bool,
+}
+
+/// Destroys an add-on. Its apps have lost it when this answers; what is left of it goes after.
+pub(crate) async fn destroy(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((app, addon)): Path<(String, String)>,
+    Body(Destroy { force }): Body<Destroy>,
+) -> Result<Json<Value>> {
+    let (_, addon) = of_app(&web, &caller, &app, &addon).await?;
+    let mut shown = shown(&web, &caller, &addon).await?;
+    addons::destroy(web.control(), caller.id(), &addon, force).await?;
+    let mut conn = web.read().await?;
+    let still_there = stored::find_visible(&mut conn, caller.id(), &addon.id.to_string()).await?;
+    shown["state"] = if still_there.is_some() { "deprovisioning" } else { "deprovisioned" }.into();
+    Ok(Json(shown))
+}

@@ -1,0 +1,168 @@
+//! Every route, one line each.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, patch, post, put};
+
+use crate::data::{credentials, databases};
+use crate::error::Error;
+use crate::platform::{account, addons, apps, attachments, config_vars, releases, resolve};
+use crate::web::{App, Web};
+use crate::{auth, howdah, not_offered, observe, repeat};
+
+/// The most bytes of a request's body.
+const BODY: usize = 1 << 20;
+
+macro_rules! routes {
+    ($table:ident, $router:ident: $($method:ident $path:literal $handler:path;)+) => {
+        /// The methods and paths, for the tests that drive every route.
+        #[cfg(test)]
+        pub(crate) const $table: &[(&str, &str)] = &[$((stringify!($method), $path)),+];
+
+        fn $router() -> Router<Web> {
+            Router::new()$(.route($path, $method($handler)))+
+        }
+    };
+}
+
+// Those that need a token.
+routes! { TOKEN, token:
+    get    "/account"                                    account::show;
+    get    "/account/keys"                               account::keys;
+    post   "/account/keys"                               account::add_key;
+    delete "/account/keys/{key}"                         account::remove_key;
+    get    "/oauth/authorizations"                       account::authorizations;
+    get    "/oauth/authorizations/{id}"                  account::no_authorization;
+    delete "/oauth/authorizations/{id}"                  account::revoke;
+    delete "/oauth/sessions/{id}"                        account::no_session;
+
+    get    "/users/~/apps"                               apps::list;
+    get    "/apps"                                       apps::list;
+    post   "/apps"                                       apps::create;
+    get    "/apps/{app}"                                 apps::show;
+    patch  "/apps/{app}"                                 apps::update;
+    delete "/apps/{app}"                                 apps::destroy;
+    get    "/apps/{app}/collaborators"                   apps::collaborators;
+    post   "/apps/{app}/collaborators"                   apps::add_collaborator;
+    delete "/apps/{app}/collaborators/{who}"             apps::remove_collaborator;
+    get    "/apps/{app}/dynos"                           apps::no_processes;
+    get    "/apps/{app}/formation"                       apps::no_processes;
+    get    "/apps/{app}/pipeline-couplings"              apps::no_pipeline;
+
+    get    "/apps/{app}/config-vars"                     config_vars::list;
+    patch  "/apps/{app}/config-vars"                     config_vars::change;
+    get    "/apps/{app}/releases"                        releases::list;
+    post   "/apps/{app}/releases"                        releases::roll_back;
+    get    "/apps/{app}/releases/{release}"              releases::show;
+    get    "/apps/{app}/releases/{release}/config-vars"  releases::config_vars;
+
+    get    "/addon-services"                             addons::services;
+    get    "/addon-services/{service}"                   addons::service;
+    get    "/addon-services/{service}/plans"             addons::plans;
+    get    "/addons"                                     addons::list;
+    get    "/addons/{addon}"                             addons::show;
+    get    "/addons/{addon}/addon-attachments"           attachments::list_of_addon;
+    get    "/addons/{addon}/config/{credential}"         attachments::credential_config;
+    get    "/apps/{app}/addons"                          addons::list_of_app;
+    post   "/apps/{app}/addons"                          addons::create;
+    get    "/apps/{app}/addons/{addon}"                  addons::show_of_app;
+    patch  "/apps/{app}/addons/{addon}"                  addons::update;
+    delete "/apps/{app}/addons/{addon}"                  addons::destroy;
+    post   "/actions/addons/resolve"                     resolve::resolve_addons;
+    post   "/actions/addon-attachments/resolve"          resolve::resolve_attachments;
+    get    "/addon-attachments"                          attachments::list;
+    post   "/addon-attachments"                          attachments::attach;
+    get    "/addon-attachments/{attachment}"             attachments::show;
+    delete "/addon-attachments/{attachment}"             attachments::detach;
+    get    "/apps/{app}/addon-attachments"               attachments::list_of_app;
+    get    "/apps/{app}/addon-attachments/{name}"        attachments::show_of_app;
+
+    get    "/client/v11/databases/{database}"                     databases::show;
+    get    "/client/v11/databases/{database}/wait_status"         databases::wait_status;
+    put    "/client/v11/databases/{database}/reset"               databases::reset;
+    post   "/client/v11/databases/{database}/connection_reset"    databases::end_sessions;
+    get    "/postgres/v0/databases/{database}/credentials"        credentials::list;
+    get    "/postgres/v0/databases/{database}/credentials/{name}" credentials::show;
+
+    get    "/howdah/v1/versions"                         howdah::versions;
+    get    "/howdah/v1/apps/{app}/operations"            howdah::operations;
+    get    "/howdah/v1/operations/{operation}"           howdah::show_operation;
+    get    "/howdah/v1/databases/{database}/transitions" howdah::database_transitions;
+}
+
+// Those that Heroku has and this platform does not have yet.
+routes! { NOT_OFFERED, refused:
+    patch  "/apps/{app}/formation"                                            not_offered::processes;
+    post   "/apps/{app}/dynos"                                                not_offered::processes;
+    delete "/apps/{app}/dynos"                                                not_offered::processes;
+    delete "/apps/{app}/dynos/{dyno}"                                         not_offered::processes;
+    delete "/apps/{app}/formations/{type}"                                    not_offered::processes;
+    post   "/apps/{app}/dynos/{dyno}/actions/stop"                            not_offered::processes;
+    post   "/apps/{app}/formations/{type}/actions/stop"                       not_offered::processes;
+    get    "/apps/{app}/log-drains"                                           not_offered::logs;
+    post   "/apps/{app}/log-drains"                                           not_offered::logs;
+    delete "/apps/{app}/log-drains/{drain}"                                   not_offered::logs;
+    post   "/apps/{app}/log-sessions"                                         not_offered::logs;
+    get    "/client/v11/apps/{app}/transfers"                                 not_offered::backups;
+    get    "/client/v11/apps/{app}/transfers/{transfer}"                      not_offered::backups;
+    delete "/client/v11/apps/{app}/transfers/{transfer}"                      not_offered::backups;
+    post   "/client/v11/apps/{app}/transfers/{transfer}/actions/cancel"       not_offered::backups;
+    post   "/client/v11/apps/{app}/transfers/{transfer}/actions/public-url"   not_offered::backups;
+    post   "/client/v11/databases/{database}/backups"                         not_offered::backups;
+    post   "/client/v11/databases/{database}/restores"                        not_offered::backups;
+    post   "/client/v11/databases/{database}/transfers"                       not_offered::backups;
+    get    "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
+    post   "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
+    delete "/client/v11/databases/{database}/transfer-schedules/{schedule}"   not_offered::backups;
+    put    "/client/v11/databases/{database}/stats_reset"                     not_offered::statistics;
+    put    "/client/v11/databases/{database}/unfollow"                        not_offered::followers;
+    get    "/client/v11/databases/{database}/links"                           not_offered::links;
+    post   "/client/v11/databases/{database}/links"                           not_offered::links;
+    delete "/client/v11/databases/{database}/links/{link}"                    not_offered::links;
+    post   "/client/v11/databases/{database}/connection-pooling"              not_offered::pooling;
+    get    "/client/v11/databases/{database}/metrics"                         not_offered::diagnose;
+    get    "/client/v11/databases/{database}/burst_status"                    not_offered::diagnose;
+    post   "/client/v11/databases/{database}/upgrade/{step}"                  not_offered::upgrades;
+    get    "/client/v11/databases/{database}/upgrade/wait_status"             not_offered::upgrades;
+    get    "/postgres/v0/databases/{database}/config"                         not_offered::settings;
+    patch  "/postgres/v0/databases/{database}/config"                         not_offered::settings;
+    post   "/postgres/v0/databases/{database}/credentials"                    not_offered::credentials;
+    delete "/postgres/v0/databases/{database}/credentials/{name}"             not_offered::credentials;
+    post   "/postgres/v0/databases/{database}/credentials/{name}/credentials_rotation" not_offered::credentials;
+    post   "/postgres/v0/databases/{database}/credentials_rotation"           not_offered::credentials;
+    post   "/postgres/v0/databases/{database}/repair-default"                 not_offered::credentials;
+    get    "/data/maintenances/v1/apps/{app}"                                 not_offered::maintenance;
+    get    "/data/maintenances/v1/{database}"                                 not_offered::maintenance;
+    get    "/data/maintenances/v1/{database}/history/"                        not_offered::maintenance;
+    get    "/data/maintenances/v1/{database}/window"                          not_offered::maintenance;
+    post   "/data/maintenances/v1/{database}/window"                          not_offered::maintenance;
+    post   "/data/maintenances/v1/{database}/run"                             not_offered::maintenance;
+    post   "/data/maintenances/v1/{database}/schedule"                        not_offered::maintenance;
+    post   "/reports"                                                         not_offered::diagnose;
+    get    "/reports/{report}"                                                not_offered::diagnose;
+}
+
+// Those that need none.
+routes! { OPEN, open:
+    get    "/health"                                     howdah::health;
+    post   "/oauth/authorizations"                       account::authorize;
+    post   "/howdah/v1/accounts"                         account::sign_up;
+}
+
+/// Everything that listens on `HOWDAH_LISTEN`.
+pub fn router(app: App) -> Router {
+    let web = Web::new(app);
+    let token = token()
+        .merge(refused())
+        .layer(from_fn_with_state(web.clone(), repeat::answer_once))
+        .layer(from_fn_with_state(web.clone(), auth::authenticate));
+    Router::new()
+        .merge(token)
+        .merge(open())
+        .fallback(async || Error::no_such_route())
+        .method_not_allowed_fallback(async || Error::no_such_route())
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn(observe::observe))
+        .with_state(web)
+}

@@ -1,0 +1,11 @@
+//! The router in process, over the real store on a throw-away PostgreSQL and the real engine; the
+//! agent alone is simulated.
+
+mod access;
+mod addons;
+mod agent;
+mod apps;
+mod databases;
+mod every_route;
+mod ground;
+mod repeated;

@@ -1,0 +1,145 @@
+//! An agent that does in memory, and at once, what it is told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use howdah_control::servers::{Answer, Failure, Servers, Terminate};
+use howdah_model::agent::{
+    DatabaseLook, DatabaseObservation, Installed, InstanceState, ParticipantObservation,
+    ParticipantSpec, ServerObservation, Wanted,
+};
+use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::name::DatabaseName;
+use howdah_store::servers::Server;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+/// When everything happens.
+pub(super) const AT: Timestamp = Timestamp::constant(1_700_000_000, 0);
+
+/// The simulated agent.
+#[derive(Debug)]
+pub(super) struct Agent {
+    server: ServerId,
+    specs: Mutex<HashMap<ParticipantId, ParticipantSpec>>,
+    change: watch::Sender<u64>,
+    stuck: AtomicBool,
+}
+
+impl Agent {
+    pub(super) fn new(server: ServerId) -> Self {
+        let change = watch::Sender::new(1);
+        Self { server, specs: Mutex::default(), change, stuck: AtomicBool::new(false) }
+    }
+
+    /// From now on it takes specs and does nothing about them.
+    pub(super) fn get_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::SeqCst);
+        self.change.send_modify(|change| *change += 1);
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::SeqCst)
+    }
+
+    fn observation(&self) -> ServerObservation {
+        let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = specs.values().filter(|spec| spec.wanted == Wanted::Present);
+        ServerObservation {
+            server: self.server,
+            at: AT,
+            change: *self.change.borrow(),
+            installed: ["15.20", "18.6"].map(installed).into(),
+            memory_total: 64 << 30,
+            disk_total: 1 << 40,
+            disk_free: 1 << 39,
+            participants: there.map(|spec| self.participant(spec)).collect(),
+        }
+    }
+
+    fn participant(&self, spec: &ParticipantSpec) -> ParticipantObservation {
+        let databases = spec.databases.iter().map(|(name, wanted)| {
+            let seen = DatabaseObservation { incarnation: wanted.incarnation, look: None };
+            (name.clone(), seen)
+        });
+        let stuck = self.is_stuck();
+        ParticipantObservation {
+            id: spec.id,
+            epoch: spec.epoch,
+            revision: spec.revision,
+            applied: (!stuck).then_some(spec.revision),
+            instance: InstanceState::Answering,
+            since: AT,
+            restarts: spec.restarts,
+            deaths: 0,
+            socket_dir: "/nowhere".into(),
+            version: Some(installed(if spec.major.0 == 15 { "15.20" } else { "18.6" }).version),
+            error: None,
+            databases: if stuck { BTreeMap::new() } else { databases.collect() },
+        }
+    }
+}
+
+fn installed(version: &str) -> Installed {
+    Installed { version: version.parse().expect("a version"), bindir: "/nowhere".into() }
+}
+
+/// What a look into any database finds.
+const LOOK: DatabaseLook = DatabaseLook {
+    at: AT,
+    connections: 1,
+    size_bytes: 6_710_886,
+    row_count: 23,
+    table_count: 9,
+    seq_scans: 4,
+    index_scans: 2,
+};
+
+impl Servers for Agent {
+    fn put<'a>(&'a self, _: &'a Server, spec: &'a ParticipantSpec) -> Answer<'a, ()> {
+        let mut specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        specs.insert(spec.id, spec.clone());
+        self.change.send_modify(|change| *change += 1);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn observe<'a>(
+        &'a self,
+        _: &'a Server,
+        after: Option<u64>,
+        wait: Duration,
+    ) -> Answer<'a, ServerObservation> {
+        Box::pin(async move {
+            let mut change = self.change.subscribe();
+            let differs = change.wait_for(|change| Some(*change) != after);
+            let _ = tokio::time::timeout(wait, differs).await;
+            Ok(self.observation())
+        })
+    }
+
+    fn look<'a>(
+        &'a self,
+        _: &'a Server,
+        _: ParticipantId,
+        _: &'a DatabaseName,
+    ) -> Answer<'a, DatabaseLook> {
+        Box::pin(async move {
+            if self.is_stuck() {
+                return Err(Failure::Unreachable("it is stuck".into()));
+            }
+            Ok(LOOK)
+        })
+    }
+
+    fn terminate<'a>(
+        &'a self,
+        _: &'a Server,
+        _: ParticipantId,
+        _: &'a DatabaseName,
+        _: Terminate,
+    ) -> Answer<'a, u32> {
+        Box::pin(async { Ok(2) })
+    }
+}
