@@ -285,22 +285,15 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
     }
 }
 
-/// Stands before a server's socket and cuts every wire when the n-th statement comes.
+/// Stands before a server's socket, and cuts the wire when the n-th statement has gone to the
+/// server and before its answer comes back.
 #[derive(Debug)]
 pub struct Cutter {
     /// The directory of its socket.
     pub socket_dir: PathBuf,
     seen: Arc<AtomicUsize>,
+    nth: usize,
     _tasks: JoinSet<()>,
-}
-
-/// On which side of the n-th statement the wire is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// The server never gets it.
-    Before,
-    /// The server gets it and its answer is lost.
-    After,
 }
 
 impl Cutter {
@@ -309,7 +302,7 @@ impl Cutter {
     /// # Panics
     /// When it cannot listen.
     #[must_use]
-    pub fn new(server: &Path, socket_dir: PathBuf, nth: usize, cut: Cut) -> Self {
+    pub fn new(server: &Path, socket_dir: PathBuf, nth: usize) -> Self {
         std::fs::create_dir_all(&socket_dir).expect("make the cutter's directory");
         let listener = UnixListener::bind(socket_dir.join(".s.PGSQL.5432")).expect("listen");
         let seen = Arc::new(AtomicUsize::new(0));
@@ -320,26 +313,20 @@ impl Cutter {
             let mut wires = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = UnixStream::connect(&server).await else { continue };
-                wires.spawn(wire(client, server, Arc::clone(&counter), nth, cut));
+                wires.spawn(wire(client, server, Arc::clone(&counter), nth));
             }
         });
-        Self { socket_dir, seen, _tasks: tasks }
+        Self { socket_dir, seen, nth, _tasks: tasks }
     }
 
     /// Whether the n-th statement came.
     #[must_use]
-    pub fn has_cut(&self, nth: usize) -> bool {
-        self.seen.load(Ordering::SeqCst) >= nth
+    pub fn has_cut(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) >= self.nth
     }
 }
 
-async fn wire(
-    client: UnixStream,
-    server: UnixStream,
-    seen: Arc<AtomicUsize>,
-    nth: usize,
-    cut: Cut,
-) {
+async fn wire(client: UnixStream, server: UnixStream, seen: Arc<AtomicUsize>, nth: usize) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let mut back = JoinSet::new();
@@ -348,18 +335,11 @@ async fn wire(
     while let Ok(message) = message(&mut from_client, is_first).await {
         let is_statement = !is_first && matches!(message.first(), Some(b'Q' | b'E'));
         is_first = false;
-        let count = if is_statement {
-            seen.fetch_add(1, Ordering::SeqCst) + 1
-        } else {
-            seen.load(Ordering::SeqCst)
-        };
-        if count >= nth && cut == Cut::Before {
-            return;
+        let is_last = is_statement && seen.fetch_add(1, Ordering::SeqCst) + 1 >= nth;
+        if is_last {
+            back.abort_all();
         }
-        if to_server.write_all(&message).await.is_err() {
-            return;
-        }
-        if count >= nth {
+        if to_server.write_all(&message).await.is_err() || is_last {
             return;
         }
     }
