@@ -3,10 +3,13 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use howdah_cluster::{Cluster, RunAs};
 use howdah_model::agent::Installed;
 use howdah_model::ids::ParticipantId;
+
+/// The longest path that a unix socket can have, in bytes.
+const SOCKET_PATH: usize = 107;
 
 /// The directories of a home.
 #[derive(Clone, Debug)]
@@ -25,6 +28,11 @@ impl Layout {
                 .mode(0o711)
                 .create(&dir)
                 .with_context(|| format!("make {}", dir.display()))?;
+        }
+        let longest = home.join("s/12345678/.s.PGSQL.5432").as_os_str().len();
+        if longest > SOCKET_PATH {
+            let over = longest - SOCKET_PATH;
+            bail!("the path {} is too long for unix sockets by {over} bytes", home.display());
         }
         run_as.open_way(&home.join("p"))?;
         run_as.open_way(&home.join("s"))?;

@@ -1,8 +1,9 @@
 //! Takes specs in and owns the task of every participant. One at a time, so that what is newer is
 //! decided in one place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use howdah_cluster::databases;
@@ -13,7 +14,8 @@ use howdah_model::agent::{
 use howdah_model::ids::ParticipantId;
 use howdah_model::version::Major;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -42,6 +44,9 @@ pub(crate) struct Put {
     pub(crate) answer: oneshot::Sender<Result<ParticipantObservation, NotTaken>>,
 }
 
+/// How long a participant is left alone whose task has broken off.
+const AFTER_A_BUG: Duration = Duration::from_secs(5);
+
 /// See the module's text.
 pub(crate) struct Manager {
     layout: Layout,
@@ -53,6 +58,7 @@ pub(crate) struct Manager {
     /// How those that have a task are told of a newer spec.
     running: BTreeMap<ParticipantId, watch::Sender<Arc<ParticipantSpec>>>,
     tasks: JoinSet<Ended>,
+    ids: HashMap<task::Id, ParticipantId>,
     templates: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -72,6 +78,7 @@ impl Manager {
             specs: BTreeMap::new(),
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
+            ids: HashMap::new(),
             templates: Arc::default(),
         }
     }
@@ -86,9 +93,10 @@ impl Manager {
                     // Whoever asked may have gone; the spec is kept all the same.
                     let _ = put.answer.send(taken);
                 }
-                Some(ended) = self.tasks.join_next() => {
-                    self.ended(ended.context("a participant's task broke off")?)?;
-                }
+                Some(ended) = self.tasks.join_next_with_id() => match ended {
+                    Ok((task, ended)) => self.ended(task, &ended)?,
+                    Err(panic) => self.broke_off(&panic)?,
+                },
             }
         }
         // Each ends at the same token, in the middle of whatever it does.
@@ -104,7 +112,7 @@ impl Manager {
         for (id, spec) in specs.wanted {
             let spec = Arc::new(spec);
             self.specs.insert(id, Arc::clone(&spec));
-            self.supervise(&spec)?;
+            self.supervise(&spec, Duration::ZERO);
         }
         Ok(())
     }
@@ -123,7 +131,7 @@ impl Manager {
         let spec = Arc::new(spec);
         self.keep(Arc::clone(&spec)).await.map_err(NotTaken::Failed)?;
         self.specs.insert(id, Arc::clone(&spec));
-        self.supervise(&spec).map_err(NotTaken::Failed)?;
+        self.supervise(&spec, Duration::ZERO);
         Ok(self.observation(&spec))
     }
 
@@ -139,7 +147,7 @@ impl Manager {
                 layout.unbury(spec.id)
             }
         };
-        tokio::task::spawn_blocking(write).await.context("wait for the disk")?
+        task::spawn_blocking(write).await.context("wait for the disk")?
     }
 
     fn check(&self, spec: &ParticipantSpec) -> Result<(), String> {
@@ -165,16 +173,17 @@ impl Manager {
         })
     }
 
-    /// Tells the participant's task of its spec, and starts the task when there is none.
-    fn supervise(&mut self, spec: &Arc<ParticipantSpec>) -> Result<()> {
+    /// Tells the participant's task of its spec, and starts the task when there is none, after a
+    /// pause.
+    fn supervise(&mut self, spec: &Arc<ParticipantSpec>, pause: Duration) {
         let id = spec.id;
         if let Some(task) = self.running.get(&id) {
             self.board.has_spec(spec, self.layout.socket_dir(id));
             task.send_replace(Arc::clone(spec));
-            return Ok(());
+            return;
         }
         if spec.wanted == Wanted::Absent && !self.layout.participant(id).exists() {
-            return Ok(());
+            return;
         }
         self.board.has_spec(spec, self.layout.socket_dir(id));
         let cluster = self.cluster(spec);
@@ -186,9 +195,13 @@ impl Manager {
             wanted,
             Arc::clone(&self.templates),
         );
-        self.tasks.spawn(participant.run(self.stop.clone()));
+        let stop = self.stop.clone();
+        let task = self.tasks.spawn(async move {
+            sleep(pause).await;
+            participant.run(stop).await
+        });
+        self.ids.insert(task.id(), id);
         self.running.insert(id, sender);
-        Ok(())
     }
 
     /// A cluster whose programs were uninstalled can still be stopped and removed; a start of it
@@ -202,22 +215,32 @@ impl Manager {
         self.layout.cluster(spec.id, &installed, &self.run_as)
     }
 
-    fn ended(&mut self, ended: Ended) -> Result<()> {
-        let Ended::Removed(id) = ended else { return Ok(()) };
+    fn ended(&mut self, task: task::Id, ended: &Ended) -> Result<()> {
+        self.ids.remove(&task);
+        let Ended::Removed(id) = *ended else { return Ok(()) };
         self.running.remove(&id);
         let Some(spec) = self.specs.get(&id).cloned() else { return Ok(()) };
         match spec.wanted {
-            Wanted::Absent => {
-                self.board.remove(id);
-                Ok(())
-            }
+            Wanted::Absent => self.board.remove(id),
             // A newer spec came while the last files were removed.
             Wanted::Present => {
                 self.layout.write_spec(&spec)?;
                 self.layout.unbury(id)?;
-                self.supervise(&spec)
+                self.supervise(&spec, Duration::ZERO);
             }
         }
+        Ok(())
+    }
+
+    /// A bug met one participant; the others go on, and it is tried again a little later.
+    fn broke_off(&mut self, panic: &JoinError) -> Result<()> {
+        let id = self.ids.remove(&panic.id()).context("every task has a participant")?;
+        tracing::error!(participant.id = %id, "the task of participant {id} broke off: {panic}");
+        self.running.remove(&id);
+        if let Some(spec) = self.specs.get(&id).cloned() {
+            self.supervise(&spec, AFTER_A_BUG);
+        }
+        Ok(())
     }
 
     fn observation(&self, spec: &ParticipantSpec) -> ParticipantObservation {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use howdah_cluster::durable;
@@ -25,7 +26,7 @@ pub(crate) struct Progress {
 impl Layout {
     pub(crate) fn write_spec(&self, spec: &ParticipantSpec) -> Result<()> {
         let dir = self.participant(spec.id);
-        match std::fs::create_dir(&dir) {
+        match std::fs::DirBuilder::new().mode(0o711).create(&dir) {
             Ok(()) => durable::sync_dir(&self.participants())?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).context("make the participant's directory"),
@@ -47,24 +48,17 @@ impl Layout {
         durable::remove_file(&self.tombstone(id)).context("remove the tombstone")
     }
 
-    /// The specs of all participants, and those of removed ones.
+    /// The specs of all participants, and those of removed ones. One that cannot be read is told
+    /// and left out: its server goes on, and the control plane sends the spec again.
     pub(crate) fn read_specs(&self) -> Result<Specs> {
-        let mut specs = Specs::default();
-        for path in entries(&self.participants())? {
-            let file = path.join("spec.json");
-            // Without a spec it was never answered for: a crash came before.
-            if file.is_file() {
-                let spec: ParticipantSpec = read(&file)?;
-                specs.wanted.insert(spec.id, spec);
-            }
-        }
-        for path in entries(&self.gone())? {
-            if path.extension().is_some_and(|ext| ext == "json") {
-                let spec: ParticipantSpec = read(&path)?;
-                specs.gone.insert(spec.id, spec);
-            }
-        }
-        Ok(specs)
+        // Without a spec it was never answered for: a crash came before.
+        let wanted = entries(&self.participants())?.map(|dir| dir.join("spec.json"));
+        Ok(Specs {
+            wanted: readable(wanted.filter(|file| file.is_file())),
+            gone: readable(
+                entries(&self.gone())?.filter(|file| file.extension().is_some_and(|e| e == "json")),
+            ),
+        })
     }
 
     pub(crate) fn read_progress(&self, id: ParticipantId) -> Option<Progress> {
@@ -84,9 +78,22 @@ pub(crate) struct Specs {
     pub(crate) gone: BTreeMap<ParticipantId, ParticipantSpec>,
 }
 
-fn entries(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+fn entries(dir: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>> {
     let entries = std::fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))?;
-    Ok(entries.flatten().map(|entry| entry.path()).collect())
+    Ok(entries.flatten().map(|entry| entry.path()))
+}
+
+fn readable(files: impl Iterator<Item = PathBuf>) -> BTreeMap<ParticipantId, ParticipantSpec> {
+    let mut specs = BTreeMap::new();
+    for file in files {
+        match read::<ParticipantSpec>(&file) {
+            Ok(spec) => {
+                specs.insert(spec.id, spec);
+            }
+            Err(error) => tracing::error!("leave out a spec: {error:#}"),
+        }
+    }
+    specs
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {

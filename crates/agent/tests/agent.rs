@@ -394,3 +394,35 @@ async fn stop_all_stops_every_participant_of_a_home() {
         agent.wait(spec.id, "it is up again", |one| one.applied == Some(spec.revision)).await;
     }
 }
+
+#[tokio::test]
+async fn what_stands_in_the_way_is_told_and_tried_again_until_it_is_gone() {
+    let agent = Agent::start(&majors()[..1]).await;
+    let (stuck, well) = (spec(&majors()[0], &[]), spec(&majors()[0], &[]));
+    let obstacle = agent.dir(stuck.id).join("data");
+    std::fs::create_dir_all(agent.dir(stuck.id)).unwrap();
+    std::fs::write(&obstacle, "in the way").unwrap();
+    assert_eq!(agent.put(&stuck).await.status(), StatusCode::OK);
+    let seen = agent.wait(stuck.id, "the error is told", |one| one.error.is_some()).await;
+    assert!(seen.error.as_ref().unwrap().contains("make the data directory"), "{seen:?}");
+    agent.put_and_wait(&well).await;
+    std::fs::remove_file(&obstacle).unwrap();
+    let seen = agent.put_and_wait(&stuck).await;
+    assert_eq!(seen.error, None);
+}
+
+#[tokio::test]
+async fn a_spec_that_cannot_be_read_keeps_nothing_else_down() {
+    let mut agent = Agent::start(&majors()[..1]).await;
+    let (broken, well) = (spec(&majors()[0], &[]), spec(&majors()[0], &[]));
+    agent.put_and_wait(&broken).await;
+    agent.put_and_wait(&well).await;
+    agent.end().await;
+    std::fs::write(agent.dir(broken.id).join("spec.json"), "{").unwrap();
+    let before = agent.postmaster(broken.id);
+    agent.begin().await;
+    agent.wait(well.id, "the other is applied", |one| one.applied == Some(Revision(1))).await;
+    assert!(before.is_some() && agent.postmaster(broken.id) == before, "it goes on");
+    agent.put_and_wait(&broken).await;
+    assert_eq!(agent.postmaster(broken.id), before);
+}

@@ -1,6 +1,7 @@
 //! One cluster: making it, configuring it, starting and stopping it, removing it. Every operation
 //! may be done twice, and ends by itself.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub enum StartError {
     Leftovers(Undying),
     /// It could not even be tried.
     #[error("start PostgreSQL's pg_ctl")]
-    Program(#[source] std::io::Error),
+    Program(#[source] io::Error),
 }
 
 /// The file in a data directory that says that its making was completed.
@@ -114,16 +115,14 @@ impl Cluster {
         Ok(Written::Changed)
     }
 
-    fn prepare_places(&self) -> Result<()> {
-        let sockets = self.socket_dir.parent().context("a socket directory has a parent")?;
-        std::fs::create_dir_all(sockets)?;
-        self.run_as.open_way(sockets)?;
+    fn prepare_places(&self) -> io::Result<()> {
+        if let Some(sockets) = self.socket_dir.parent() {
+            std::fs::create_dir_all(sockets)?;
+            self.run_as.open_way(sockets).map_err(io::Error::other)?;
+        }
         self.run_as.make_dir(&self.socket_dir)?;
         extension_share::write(&self.socket_dir, &self.run_as)?;
-        if !self.log.exists() {
-            durable::write(&self.log, b"", Some(&self.run_as))?;
-        }
-        Ok(())
+        if self.log.exists() { Ok(()) } else { durable::write(&self.log, b"", Some(&self.run_as)) }
     }
 
     fn write(&self, name: &str, content: &str) -> Result<bool> {
@@ -187,6 +186,7 @@ impl Cluster {
     /// `pg_ctl` detaches the server from us. It stays only to tell when the server ends at once,
     /// and ends by itself soon after the server is ready.
     async fn spawn_starter(&self) -> Result<Child, StartError> {
+        self.prepare_places().map_err(StartError::Program)?;
         postmaster::clear(&self.data).await.map_err(StartError::Leftovers)?;
         // PostgreSQL leaves these when it is killed, and would take any process of the number in
         // them for itself: another program's, or its own that nobody has buried yet.
@@ -209,7 +209,7 @@ impl Cluster {
     }
 
     fn why_ended(&self, begin: u64) -> StartError {
-        use std::io::{Read, Seek, SeekFrom};
+        use io::{Read, Seek, SeekFrom};
         let mut said = Vec::new();
         let read = std::fs::File::open(&self.log).and_then(|mut log| {
             log.seek(SeekFrom::Start(begin))?;
@@ -258,6 +258,7 @@ impl Cluster {
             durable::remove_dir(&durable::beside(&this.data))?;
             durable::remove_dir(&this.data)?;
             durable::remove_dir(&this.socket_dir)?;
+            durable::remove_file(&this.log.with_extension("old"))?;
             Ok(durable::remove_file(&this.log)?)
         };
         tokio::task::spawn_blocking(remove)
@@ -270,7 +271,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn disk(dir: &Path) -> std::io::Result<(u64, u64)> {
+    pub fn disk(dir: &Path) -> io::Result<(u64, u64)> {
         let file = std::fs::File::open(dir)?;
         let stat = rustix::fs::fstatvfs(file.as_fd())?;
         Ok((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))

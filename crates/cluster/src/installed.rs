@@ -38,17 +38,39 @@ fn version_of(bindir: &Path) -> Option<Version> {
     initdb.is_file().then_some(version)
 }
 
-/// Where the loadable libraries of an installation are (`pg_config --pkglibdir`).
+/// Where the loadable libraries of an installation are.
 #[must_use]
 pub fn library_dir(installed: &Installed) -> PathBuf {
-    configured(installed, "--pkglibdir").unwrap_or_else(|| installed.bindir.join("../lib"))
+    let prefix = installed.bindir.join("..");
+    let likely = ["lib", "lib/postgresql", "lib64"].map(|dir| prefix.join(dir));
+    directory(installed, &likely, "plpgsql.so", "--pkglibdir")
 }
 
-/// Where the control files of extensions are (`pg_config --sharedir`, and `extension` in it).
+/// Where the control files of extensions are.
 #[must_use]
 pub fn extension_dir(installed: &Installed) -> PathBuf {
-    let packaged = || PathBuf::from(format!("/usr/share/postgresql/{}", installed.version.major));
-    configured(installed, "--sharedir").unwrap_or_else(packaged).join("extension")
+    let prefix = installed.bindir.join("..");
+    let mut likely = ["share", "share/postgresql"].map(|dir| prefix.join(dir)).to_vec();
+    if installed.bindir.starts_with("/usr/lib/postgresql") {
+        likely.push(format!("/usr/share/postgresql/{}", installed.version.major).into());
+    }
+    let likely: Vec<_> = likely.into_iter().map(|dir| dir.join("extension")).collect();
+    directory(installed, &likely, "plpgsql.control", "--sharedir")
+}
+
+/// The first of the likely places that has what every installation has. Otherwise `pg_config`
+/// knows, which comes with the development package in some distributions and may be missing.
+fn directory(installed: &Installed, likely: &[PathBuf], has: &str, option: &str) -> PathBuf {
+    if let Some(found) = likely.iter().find(|dir| dir.join(has).is_file()) {
+        return found.clone();
+    }
+    let told = printed(&installed.bindir.join("pg_config"), option);
+    let told = told.map(|line| PathBuf::from(line.trim()));
+    match told {
+        Some(dir) if option == "--sharedir" => dir.join("extension"),
+        Some(dir) => dir,
+        None => likely[0].clone(),
+    }
 }
 
 /// Whether a library can be loaded by an installation, for example `pgextwlist`.
@@ -61,11 +83,6 @@ pub fn has_library(installed: &Installed, name: &str) -> bool {
 #[must_use]
 pub fn has_extension(installed: &Installed, name: &str) -> bool {
     extension_dir(installed).join(format!("{name}.control")).is_file()
-}
-
-/// `pg_config` comes with the development package in some distributions, so it may be missing.
-fn configured(installed: &Installed, what: &str) -> Option<PathBuf> {
-    printed(&installed.bindir.join("pg_config"), what).map(|line| PathBuf::from(line.trim()))
 }
 
 fn printed(program: &Path, argument: &str) -> Option<String> {

@@ -8,6 +8,7 @@ pub mod databases;
 pub mod durable;
 pub mod extension_share;
 pub mod installed;
+mod log;
 pub mod look;
 pub mod postmaster;
 mod proven;

@@ -63,6 +63,7 @@ impl Participant {
             if retry.is_none() && self.converged.is_some_and(|(_, at)| at.elapsed() > FULL_LOOK) {
                 let spec = Arc::clone(&self.wanted.borrow());
                 self.converge(&spec, Look::Everything).await?;
+                self.cluster.cut_log()?;
             }
             self.look_into_some().await;
         }
@@ -83,7 +84,7 @@ impl Participant {
     async fn feel(&self, with_new_session: bool) -> Result<(), SqlError> {
         let within = Limits::LOOK.statement;
         if self.cluster.postmaster().is_some_and(|server| server.is_frozen()) {
-            return Err(SqlError::Silent(Duration::ZERO));
+            return Err(SqlError::Lost("the postmaster is frozen (SIGSTOP)".to_owned()));
         }
         if let Some(databases) = &self.databases {
             databases.connection().ping(within).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use howdah_cluster::connection::SqlError;
 use howdah_cluster::databases::{Databases, Look};
 use howdah_cluster::settings::BadSetting;
 use howdah_cluster::{StartError, StopMode, Template};
@@ -116,7 +117,7 @@ impl Participant {
         self.ready_since.get_or_insert_with(Instant::now);
         if self.databases.is_none() {
             let opened = Databases::open(&self.cluster).await;
-            if opened.is_err() {
+            if let Err(SqlError::Silent(_) | SqlError::Lost(_)) = opened {
                 self.show(InstanceState::Silent);
             }
             let databases = opened.context("open the platform's session")?;
