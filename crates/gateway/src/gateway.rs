@@ -111,6 +111,7 @@ impl Gateway {
         for (number, counters) in self.counters.iter().skip(1).enumerate() {
             workers.push(Worker::start(number, self.shared.clone(), counters.clone())?);
         }
+        tracing::info!(threads = workers.len(), "the gateway listens on {}", self.address);
         let result = tokio::select! {
             () = stop.cancelled() => Ok(()),
             result = self.accept(&workers) => result,
@@ -127,12 +128,18 @@ impl Gateway {
     }
 
     async fn accept(&self, workers: &[Worker]) -> anyhow::Result<()> {
+        let mut is_told = false;
         loop {
             match self.listener.accept().await {
-                Ok((socket, peer)) => self.hand_over(workers, socket, peer)?,
+                Ok((socket, peer)) => {
+                    is_told = false;
+                    self.hand_over(workers, socket, peer)?;
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "the gateway cannot accept connections now");
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::error!(error = %error, "the gateway cannot accept connections");
+                    }
                     sleep(NO_ROOM_PAUSE).await;
                 }
             }

@@ -13,7 +13,7 @@ use howdah_model::ids::DatabaseId;
 use howdah_model::route::{Route, RouteTable, Target};
 use tokio::sync::{Notify, watch};
 
-use crate::scram::Keys;
+use crate::scram::{Keys, USUAL_ROUNDS};
 
 /// A route with its verifier decoded.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Table {
     version: u64,
     by_role: HashMap<String, Arc<Entry>>,
     /// What a mock exchange has to look like.
-    typical: Keys,
+    usual_rounds: u32,
 }
 
 impl Table {
@@ -50,8 +50,8 @@ impl Table {
             let entry = Entry { route, keys, drift_logged: AtomicBool::new(false) };
             by_role.insert(role, Arc::new(entry));
         }
-        let typical = by_role.values().next().map_or_else(Keys::typical, |any| any.keys.clone());
-        Self { version: table.version, by_role, typical }
+        let usual_rounds = usual_rounds(&by_role);
+        Self { version: table.version, by_role, usual_rounds }
     }
 
     /// Who had sessions here and may have none in `newer`.
@@ -68,6 +68,16 @@ impl Table {
             entry.route.database_id == database && entry.route.target != Target::Revoked
         })
     }
+}
+
+/// The rounds that most verifiers have: an unknown role looks like the crowd.
+fn usual_rounds(by_role: &HashMap<String, Arc<Entry>>) -> u32 {
+    let mut counts: HashMap<u32, usize> = HashMap::new();
+    for entry in by_role.values() {
+        *counts.entry(entry.keys.iterations).or_default() += 1;
+    }
+    let usual = counts.into_iter().max_by_key(|(rounds, count)| (*count, *rounds));
+    usual.map_or(USUAL_ROUNDS, |(rounds, _)| rounds)
 }
 
 /// The routes that hold now, and the means to wait for newer ones.
@@ -108,10 +118,10 @@ impl Routes {
         self.table.load().version
     }
 
-    /// What the exchange with an unknown role has to look like.
+    /// The rounds that the exchange with an unknown role has to show.
     #[must_use]
-    pub fn typical(&self) -> Keys {
-        self.table.load().typical.clone()
+    pub fn usual_rounds(&self) -> u32 {
+        self.table.load().usual_rounds
     }
 
     /// Whether a role may have sessions of a database.

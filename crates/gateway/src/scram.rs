@@ -16,6 +16,11 @@ pub const PLAIN: &str = "SCRAM-SHA-256";
 /// The mechanism with channel binding.
 pub const PLUS: &str = "SCRAM-SHA-256-PLUS";
 
+/// The rounds of PostgreSQL's verifiers, unless it is told otherwise.
+pub const USUAL_ROUNDS: u32 = 4096;
+/// Bytes of a salt, as PostgreSQL makes them.
+const SALT: usize = 16;
+
 /// A value of SHA-256.
 pub type Hash = [u8; 32];
 
@@ -63,21 +68,14 @@ impl Keys {
     /// Keys that nothing fits, always the same for one name, so that a stranger cannot tell an
     /// unknown role from a wrong password.
     #[must_use]
-    pub fn mock(secret: &[u8], role: &str, like: &Self) -> Self {
+    pub fn mock(secret: &[u8], role: &str, iterations: u32) -> Self {
         let derive = |what: &str| hmac_sha256(secret, &[what.as_bytes(), b"\0", role.as_bytes()]);
-        let length = STANDARD.decode(&like.salt).map_or(16, |salt| salt.len().min(32));
         Self {
-            iterations: like.iterations,
-            salt: STANDARD.encode(&derive("salt")[..length]),
+            iterations,
+            salt: STANDARD.encode(&derive("salt")[..SALT]),
             stored: derive("stored"),
             server: derive("server"),
         }
-    }
-
-    /// PostgreSQL's defaults, for a platform that has no credential yet.
-    #[must_use]
-    pub fn typical() -> Self {
-        Self { iterations: 4096, salt: STANDARD.encode([0; 16]), stored: [0; 32], server: [0; 32] }
     }
 }
 
@@ -138,7 +136,7 @@ mod tests {
     #[test]
     fn the_mock_is_constant_for_a_role_and_looks_like_a_real_one() {
         let like = keys_of("secret", &[7; 16], 4096);
-        let mock = |role: &str| Keys::mock(b"key", role, &like);
+        let mock = |role: &str| Keys::mock(b"key", role, 4096);
         assert_eq!(mock("a"), mock("a"));
         assert_ne!(mock("a").salt, mock("b").salt);
         assert_eq!((mock("a").salt.len(), mock("a").iterations), (like.salt.len(), 4096));

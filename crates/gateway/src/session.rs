@@ -11,7 +11,7 @@ pub mod relaying;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::error::Fatal;
+use crate::error::{ErrorKind, Fatal};
 use crate::limits::Limits;
 use crate::registry::Sessions;
 use crate::routes::Routes;
@@ -124,7 +124,11 @@ impl Refused {
     #[must_use]
     pub fn because(context: Context, client: Client, fatal: &Fatal) -> Session {
         context.counters.error(fatal.kind);
-        tracing::debug!(kind = %fatal.kind, "refused: {}", fatal.message);
+        match fatal.kind {
+            // Whoever scans ports shall not fill the log.
+            ErrorKind::Protocol => tracing::debug!(kind = %fatal.kind, "refused: {fatal}"),
+            kind => tracing::info!(kind = %kind, "refused: {fatal}"),
+        }
         Self::with_words(context, client, fatal.to_bytes())
     }
 

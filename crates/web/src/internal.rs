@@ -36,6 +36,13 @@ async fn routes(
     State(control): State<Control>,
     Query(question): Query<Question>,
 ) -> Result<Json<Arc<RouteTable>>> {
+    // Who does not wait asks for what holds now: a gateway whose client has named a role that it
+    // does not know, which may have been made a moment ago.
+    if question.wait_ms == 0
+        && let Err(error) = control.refresh_routes().await
+    {
+        tracing::warn!(error = format!("{error:#}"), "make the routes");
+    }
     let mut table = control.routes();
     if let Some(after) = question.after {
         let wait = Duration::from_millis(question.wait_ms).min(LONGEST);

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Between attempts while the platform is away: the first and the longest pause.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Between quick looks, so that strangers who try names cannot keep the platform busy.
-const QUICK_LOOK_GAP: Duration = Duration::from_millis(20);
+const QUICK_LOOK_GAP: Duration = Duration::from_millis(100);
 
 /// What the task works with.
 #[derive(Debug)]
@@ -34,11 +34,14 @@ pub struct Fetcher {
 /// What the platform was asked, which decides what its answer can replace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// For everything: its answer holds even with a lower version (a platform that was restored).
+    /// For everything: its answer holds whatever its version (a platform that was restored).
     Anything,
-    /// For what is newer than the version at hand.
-    Newer,
+    /// For what differs from a version.
+    Since(u64),
 }
+
+/// What the platform says before it has made a table.
+const NOT_YET: u64 = 0;
 
 impl Fetcher {
     /// Prepares the task.
@@ -53,6 +56,7 @@ impl Fetcher {
     ) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .unix_socket(socket)
+            .no_proxy()
             .build()
             .context("make the HTTP client for routes")?;
         Ok(Self { client, cache, routes, sessions })
@@ -61,20 +65,22 @@ impl Fetcher {
     /// Keeps the routes new, for ever. An absence of the platform is logged once.
     pub async fn run(&self) {
         let mut pause = PAUSES.0;
+        let mut is_told = false;
         let mut asked = Asked::Anything;
         loop {
             match self.watch(asked).await {
-                Ok(()) => {
+                Ok(NOT_YET) => self.rest(PAUSES.0).await,
+                Ok(version) => {
                     if asked == Asked::Anything {
-                        tracing::info!("routes are up to date");
+                        tracing::info!(version, "the routes are up to date");
                     }
-                    (pause, asked) = (PAUSES.0, Asked::Newer);
+                    (pause, is_told, asked) = (PAUSES.0, false, Asked::Since(version));
                 }
                 Err(error) => {
-                    if asked == Asked::Newer || pause == PAUSES.0 {
+                    if !std::mem::replace(&mut is_told, true) {
                         tracing::warn!(
                             error = format!("{error:#}"),
-                            "routes cannot be refreshed; going on with those at hand"
+                            "the routes cannot be refreshed; going on with those at hand"
                         );
                     }
                     self.rest(pause).await;
@@ -84,16 +90,20 @@ impl Fetcher {
         }
     }
 
-    /// One long poll, with quick looks meanwhile.
-    async fn watch(&self, asked: Asked) -> anyhow::Result<()> {
+    /// One long poll, with quick looks meanwhile. Returns the version that holds after it.
+    async fn watch(&self, asked: Asked) -> anyhow::Result<u64> {
         let wait = if asked == Asked::Anything { Duration::ZERO } else { LONG_POLL };
         let mut poll = std::pin::pin!(self.get(asked, wait));
         loop {
             tokio::select! {
                 answer = &mut poll => {
-                    let new = self.apply(asked, answer?);
+                    let answer = answer?;
+                    if answer.as_ref().is_some_and(|table| table.version == NOT_YET) {
+                        return Ok(NOT_YET);
+                    }
+                    let new = self.apply(asked, answer);
                     self.keep(new).await;
-                    return Ok(());
+                    return Ok(self.routes.version());
                 }
                 () = self.routes.wanted.notified() => self.quick_look().await?,
             }
@@ -115,10 +125,12 @@ impl Fetcher {
         }
     }
 
+    /// Asks for what holds now, without waiting for a change.
     async fn quick_look(&self) -> anyhow::Result<()> {
         let mine = self.routes.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let answer = self.get(Asked::Newer, Duration::ZERO).await;
-        let new = answer.map(|answer| self.apply(Asked::Newer, answer));
+        let asked = Asked::Since(self.routes.version());
+        let answer = self.get(asked, Duration::ZERO).await;
+        let new = answer.map(|answer| self.apply(asked, answer));
         // Who waits goes on before the disk has its copy.
         self.routes.finished.send_replace(mine);
         self.keep(new?).await;
@@ -127,7 +139,10 @@ impl Fetcher {
     }
 
     async fn get(&self, asked: Asked, wait: Duration) -> anyhow::Result<Option<RouteTable>> {
-        let after = if asked == Asked::Anything { 0 } else { self.routes.version() };
+        let after = match asked {
+            Asked::Anything => 0,
+            Asked::Since(version) => version,
+        };
         let url = format!("http://control/routes?after={after}&wait_ms={}", wait.as_millis());
         let response = self.client.get(url).timeout(wait + GRACE).send().await;
         let response = response.and_then(reqwest::Response::error_for_status);
@@ -140,10 +155,12 @@ impl Fetcher {
 
     /// Puts an answer in place and ends the sessions that it forbids. Returns what has to be kept.
     fn apply(&self, asked: Asked, answer: Option<RouteTable>) -> Option<RouteTable> {
-        let version = self.routes.version();
+        let current = self.routes.version();
         let holds = |table: &RouteTable| match asked {
+            _ if table.version == NOT_YET => false,
             Asked::Anything => true,
-            Asked::Newer => table.version > version,
+            // Between the two lies what a quick look has overtaken; a lower one has another past.
+            Asked::Since(version) => table.version > current || table.version < version,
         };
         let table = answer.filter(holds)?;
         tracing::debug!(version = table.version, count = table.routes.len(), "new routes");

@@ -105,7 +105,7 @@ impl Authenticating {
             return entry.keys.clone();
         }
         let shared = &self.context.shared;
-        Keys::mock(&shared.mock_secret, &self.startup.user, &shared.routes.typical())
+        Keys::mock(&shared.mock_secret, &self.startup.user, shared.routes.usual_rounds())
     }
 
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

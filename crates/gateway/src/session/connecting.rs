@@ -166,7 +166,7 @@ impl Connecting {
         match error {
             OpenError::Unreachable(_) if in_time => Ok(()),
             OpenError::Unreachable(error) => {
-                tracing::warn!(role = %entry.route.role, error = %error, "PostgreSQL of `{}` cannot be reached", entry.route.role);
+                tracing::debug!(role = %entry.route.role, error = %error, "PostgreSQL cannot be reached");
                 Err(not_ready("the database system is not accepting connections").into())
             }
             OpenError::Refused(message)

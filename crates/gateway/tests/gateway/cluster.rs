@@ -19,6 +19,8 @@ const SETTINGS: &[&str] = &[
     "full_page_writes=off",
     "shared_buffers=64MB",
     "max_connections=100",
+    "max_wal_size=256MB",
+    "min_wal_size=4MB",
     "log_min_messages=fatal",
 ];
 
@@ -48,8 +50,11 @@ impl Cluster {
         let template = template(bin);
         let dir = tempfile::Builder::new().prefix("howdah-gw-").tempdir().expect("directory");
         own(dir.path());
-        let status =
-            Command::new("cp").arg("-a").arg(template).arg(dir.path().join("data")).status();
+        let status = Command::new("cp")
+            .args(["-a", "--reflink=auto"])
+            .arg(template)
+            .arg(dir.path().join("data"))
+            .status();
         assert!(status.expect("cp").success());
         let postmaster = launch(bin, dir.path());
         let cluster = Self { bin: bin.to_owned(), dir, postmaster: Mutex::new(postmaster) };
@@ -146,7 +151,7 @@ fn as_owner(command: &mut Command) -> &mut Command {
 fn template(bin: &Path) -> PathBuf {
     let major = bin.parent().and_then(Path::file_name).expect("a major").display().to_string();
     let root =
-        std::env::temp_dir().join(format!("howdah-gw-template-{major}-{}", Uid::effective()));
+        std::env::temp_dir().join(format!("howdah-gw-template-1-{major}-{}", Uid::effective()));
     let lock = File::create(root.with_extension("lock")).expect("lock");
     let _held =
         Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("lock");
@@ -159,7 +164,7 @@ fn template(bin: &Path) -> PathBuf {
     own(&root);
     let making = root.join("making");
     let output = as_owner(&mut Command::new(bin.join("initdb")))
-        .args(["--no-sync", "--encoding=UTF8", "--no-locale", "--wal-segsize=16"])
+        .args(["--no-sync", "--encoding=UTF8", "--no-locale", "--wal-segsize=1"])
         .args(["--username=postgres", "--pgdata"])
         .arg(&making)
         .output()

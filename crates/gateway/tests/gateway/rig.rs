@@ -1,14 +1,18 @@
 //! A gateway with its PostgreSQL, a platform that knows routes and nothing else, and clients.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::{digest, hmac};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use howdah_gateway::{Capacity, Config, Gateway, Plaintext, Timeouts, tls};
 use howdah_model::ids::DatabaseId;
 use howdah_model::route::{Route, RouteTable, Target};
@@ -36,6 +40,15 @@ struct Wanted {
 impl Platform {
     fn new() -> Self {
         Self { table: watch::Sender::new(RouteTable { version: 1, routes: vec![] }) }
+    }
+
+    /// What the platform says after a restart from an older backup.
+    pub(crate) fn set(&self, table: RouteTable) {
+        self.table.send_replace(table);
+    }
+
+    pub(crate) fn current(&self) -> RouteTable {
+        self.table.borrow().clone()
     }
 
     /// Changes the routes.
@@ -70,7 +83,7 @@ async fn answer(
     Query(wanted): Query<Wanted>,
 ) -> Json<RouteTable> {
     let mut table = platform.table.subscribe();
-    let newer = table.wait_for(|table| table.version > wanted.after);
+    let newer = table.wait_for(|table| table.version != wanted.after);
     let _ = timeout(Duration::from_millis(wanted.wait_ms), newer).await;
     let current = table.borrow().clone();
     Json(current)
@@ -97,9 +110,27 @@ pub(crate) struct Rig {
     running: JoinSet<()>,
 }
 
+/// A verifier of a few rounds: clients work long on PostgreSQL's 4096 without optimization.
 pub(crate) fn verifier(password: &str) -> Verifier {
-    let text = postgres_protocol::password::scram_sha_256(password.as_bytes());
-    text.parse().expect("a verifier")
+    verifier_of_rounds(password, 64)
+}
+
+/// What PostgreSQL would make of a password.
+pub(crate) fn verifier_of_rounds(password: &str, rounds: u32) -> Verifier {
+    let (mut salt, mut salted) = ([0; 16], [0; 32]);
+    aws_lc_rs::rand::fill(&mut salt).expect("random bytes");
+    let algorithm = aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA256;
+    let iterations = NonZeroU32::new(rounds).expect("not zero");
+    aws_lc_rs::pbkdf2::derive(algorithm, iterations, &salt, password.as_bytes(), &mut salted);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &salted);
+    let client = hmac::sign(&key, b"Client Key");
+    let stored = digest::digest(&digest::SHA256, client.as_ref());
+    Verifier {
+        iterations: rounds,
+        salt: STANDARD.encode(salt),
+        stored_key: STANDARD.encode(stored),
+        server_key: STANDARD.encode(hmac::sign(&key, b"Server Key")),
+    }
 }
 
 /// Settings of a gateway in a directory.
@@ -145,8 +176,18 @@ impl Rig {
 
     /// Makes role and database, without a route.
     pub(crate) async fn make(&self, name: &str) -> (Tenant, Route) {
-        let (role, password) = (format!("u_{name}"), format!("secret of {name}"));
-        let (database, verifier) = (format!("d_{name}"), verifier(&password));
+        self.make_with(name, format!("secret of {name}"), 64).await
+    }
+
+    /// The same with a verifier of so many rounds.
+    pub(crate) async fn make_with(
+        &self,
+        name: &str,
+        password: String,
+        rounds: u32,
+    ) -> (Tenant, Route) {
+        let (role, database) = (format!("u_{name}"), format!("d_{name}"));
+        let verifier = verifier_of_rounds(&password, rounds);
         self.cluster.sql(&format!("create role {role} login password '{verifier}'")).await;
         self.cluster.sql(&format!("create database {database} owner {role}")).await;
         let tenant = Tenant { role, database, password, id: DatabaseId::new() };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use howdah_gateway::Gateway;
 use howdah_gateway::error::ErrorKind;
-use howdah_model::route::Target;
+use howdah_model::route::{RouteTable, Target};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +123,26 @@ async fn the_gateway_starts_and_works_without_the_platform() {
     until("the routes are newer", || async { rig.connect(&tenant).await.is_err() }).await;
     stop.cancel();
     running.join_next().await.expect("one").expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_has_not_made_its_routes_ends_no_session_and_an_older_past_holds() {
+    let rig = Rig::start().await;
+    let (tenant, other) = (rig.tenant("a").await, rig.tenant("b").await);
+    let mut session = rig.connect(&tenant).await.expect("in");
+    let kept = rig.connect(&other).await.expect("in");
+    let before = rig.platform.current();
+    rig.platform.set(RouteTable::default());
+    let mut unknown = tenant.clone();
+    unknown.role = "nobody".into();
+    assert!(rig.connect(&unknown).await.is_err());
+    assert_eq!(session.one("select 'kept'").await, "kept");
+    // A lower version with other routes: the platform was set back.
+    let mut older = before;
+    (older.version, older.routes) = (1, older.routes.split_off(1));
+    rig.platform.set(older);
+    assert_eq!(session.end().await.as_deref(), Some("57P01"));
+    assert_eq!(kept.one("select 'kept'").await, "kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
