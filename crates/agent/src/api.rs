@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::extract::{Path as InPath, Query, State as Shared};
+use axum::extract::{DefaultBodyLimit, Path as InPath, Query, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -37,6 +37,8 @@ pub(crate) struct State {
 
 /// The longest time that an observation is waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The largest spec, in bytes: a shared participant with tens of thousands of databases.
+const LARGEST_SPEC: usize = 64 << 20;
 /// How long requests that are being answered are given at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -65,6 +67,7 @@ pub(crate) async fn serve(
         .route("/observation", get(observation))
         .route("/participants/{id}/databases/{name}/look", post(look_now))
         .route("/participants/{id}/databases/{name}/terminate", post(terminate))
+        .layer(DefaultBodyLimit::max(LARGEST_SPEC))
         .with_state(state);
     let told = stop.clone();
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const EVERY: Duration = Duration::from_secs(60);
 /// For how many looks without a session of a tenant its figures may still move: autovacuum and
 /// the statistics of sessions come a little later.
-const SETTLE: u32 = 3;
+const SETTLE: u32 = 2;
 
 /// The plan of looks of one participant.
 #[derive(Debug, Default)]

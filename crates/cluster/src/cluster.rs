@@ -253,10 +253,14 @@ impl Cluster {
         self.stop(StopMode::Immediate, Duration::from_secs(2)).await?;
         let this = self.clone();
         let remove = move || -> Result<()> {
-            // Without this file it does not count as made, so a crash in between is harmless.
-            durable::remove_file(&this.data.join(VERSION_FILE))?;
+            // Half of it must never be taken for a cluster, so it loses its name first.
+            let going = this.data.with_extension("going");
+            if this.data.exists() {
+                durable::remove_dir(&going)?;
+                durable::rename(&this.data, &going)?;
+            }
+            durable::remove_dir(&going)?;
             durable::remove_dir(&durable::beside(&this.data))?;
-            durable::remove_dir(&this.data)?;
             durable::remove_dir(&this.socket_dir)?;
             durable::remove_file(&this.log.with_extension("old"))?;
             Ok(durable::remove_file(&this.log)?)

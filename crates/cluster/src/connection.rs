@@ -193,6 +193,8 @@ fn options(limits: Limits) -> String {
         "default_transaction_read_only=off".to_owned(),
         "default_transaction_isolation=read\\ committed".to_owned(),
         "row_security=on".to_owned(),
+        // A library that is not there would keep even the platform out of the database.
+        "local_preload_libraries=".to_owned(),
         // Verifiers are in the text of some statements, which no log and no statistics shall have.
         "log_statement=none".to_owned(),
         "log_min_duration_statement=-1".to_owned(),

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the database `postgres` holds beside PostgreSQL's own: our records, and who may enter.
 const TEMPLATE_SQL: &str = include_str!("template.sql");
+/// What the platform's role has in newer versions: a tenant's setting of its database would end the
+/// platform's sessions there, and older versions refuse to be told of it at a session's start.
+const SINCE_17_SQL: &str = "alter role howdah set transaction_timeout = 0;\n";
 /// What every database holds beside PostgreSQL's own. PostgreSQL lets the owner of a database
 /// create any *trusted* extension; the guard refuses those that `pgextwlist` did not let through.
 /// It is in `pg_catalog` and a member of `plpgsql` so that no dump contains it.
@@ -81,14 +84,23 @@ impl Template {
 }
 
 fn mark_of(installed: &Installed) -> String {
-    format!("format {FORMAT} of {}\n{TEMPLATE_SQL}{GUARD_SQL}", installed.version.major)
+    let newer = newer_sql(installed);
+    format!("format {FORMAT} of {}\n{TEMPLATE_SQL}{newer}{GUARD_SQL}", installed.version.major)
+}
+
+fn newer_sql(installed: &Installed) -> &'static str {
+    if installed.version.major.0 >= 17 { SINCE_17_SQL } else { "" }
 }
 
 async fn make(data: &Path, installed: &Installed, run_as: &RunAs) -> Result<()> {
     initdb(data, installed, run_as).await.context("run initdb")?;
-    for (database, sql) in
-        [("postgres", TEMPLATE_SQL), ("postgres", GUARD_SQL), ("template1", GUARD_SQL)]
-    {
+    let steps = [
+        ("postgres", TEMPLATE_SQL),
+        ("postgres", newer_sql(installed)),
+        ("postgres", GUARD_SQL),
+        ("template1", GUARD_SQL),
+    ];
+    for (database, sql) in steps.into_iter().filter(|(_, sql)| !sql.is_empty()) {
         single(data, installed, run_as, database, sql)
             .await
             .with_context(|| format!("prepare database {database}"))?;

@@ -94,6 +94,49 @@ async fn a_reset_gives_an_empty_database_with_the_same_name_and_password() {
     }
 }
 
+#[tokio::test]
+async fn m5_a_reset_and_a_removal_succeed_whatever_the_owner_has_made_of_its_database() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (mut one, two) = (Tenant::new("one"), Tenant::new("two"));
+        converge(&cluster, &wanted(&[&one, &two])).await;
+        let sabotage = async |tenant: &Tenant| {
+            let session = tenant.connect(&cluster.socket_dir).await.unwrap();
+            let (database, role) = (&tenant.name, &tenant.spec.owner);
+            let newer =
+                if major.version.major.0 >= 17 { "transaction_timeout" } else { "work_mem" };
+            for change in [
+                format!("alter database {database} is_template true"),
+                format!("alter database {database} connection limit 0"),
+                format!("alter database {database} set local_preload_libraries = 'nothing'"),
+                format!("alter database {database} set {newer} = 64"),
+                format!("alter database {database} set statement_timeout = 1"),
+                format!("alter role {role} set local_preload_libraries = 'nothing'"),
+                format!("alter role {role} set default_transaction_read_only = on"),
+            ] {
+                session.ask(&change).await.unwrap();
+            }
+            drop(session);
+            assert!(tenant.connect(&cluster.socket_dir).await.is_err(), "it has locked itself out");
+        };
+        sabotage(&one).await;
+        let inside = cluster.connect(one.name.as_str(), Limits::WORK).await.unwrap();
+        inside.run("begin; select pg_sleep(0.2); select 1").await.unwrap();
+        inside.close().await;
+        one.spec.incarnation = Incarnation(2);
+        assert_eq!(converge(&cluster, &wanted(&[&one, &two])).await.tasks, 1);
+        let session = one.connect(&cluster.socket_dir).await.unwrap();
+        assert_eq!(session.ask("show transaction_read_only").await.unwrap(), "off");
+        sabotage(&two).await;
+        converge(&cluster, &wanted(&[&one])).await;
+        assert_eq!(
+            inventory(&cluster).await,
+            ["database d_one", "record d_one 2", "role record u_one", "role u_one"]
+        );
+    }
+}
+
 /// What holds after every convergence, whatever came before.
 async fn is_whole(cluster: &Cluster, tenant: &Tenant) {
     let (name, role, incarnation) = (&tenant.name, &tenant.spec.owner, tenant.spec.incarnation.0);

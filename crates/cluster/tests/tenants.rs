@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use howdah_cluster::databases::{Databases, Look, Wanted};
-use howdah_cluster::{Cluster, installed};
+use howdah_cluster::{Cluster, StopMode, installed};
 use howdah_model::extension::EXTENSIONS;
 use howdah_testkit::clusters::{Home, Session, Tenant, majors};
 
@@ -211,5 +212,24 @@ async fn m7_the_acceptance_tests_of_the_extensions_chapter_pass_for_a_tenant() {
         let output = psql.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "PostgreSQL {}: {said}", major.version);
+    }
+}
+
+#[tokio::test]
+async fn where_pgextwlist_is_missing_only_trusted_extensions_of_the_list_can_be_created() {
+    let home = Home::new();
+    let cluster = home.running(&majors()[0], "a").await;
+    let (one, _, _) = two_tenants(&cluster).await;
+    // As on a machine without the library: the server does not load it.
+    let conf = cluster.data.join("postgresql.conf");
+    let text = std::fs::read_to_string(&conf).unwrap().replace(",pgextwlist", "");
+    std::fs::write(&conf, text).unwrap();
+    cluster.stop(StopMode::Fast, Duration::from_secs(20)).await.unwrap();
+    cluster.start(Duration::from_secs(20)).await.unwrap();
+    let session = one.connect(&cluster.socket_dir).await.unwrap();
+    assert_eq!(session.ask("create extension hstore").await, Ok(String::new()));
+    for name in ["lo", "dblink", "pageinspect"] {
+        let error = session.ask(&format!("create extension {name}")).await.expect_err(name);
+        assert!(error.starts_with("42501"), "{error}");
     }
 }

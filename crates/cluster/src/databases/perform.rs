@@ -54,7 +54,7 @@ impl Databases {
         }
         let replaced = replaces.map(|oid| format!("{OLD}{oid}"));
         if replaced.is_some() {
-            self.close_database(name).await?;
+            self.close_database(name.as_str()).await?;
         }
         let mut all = roles;
         all.extend(statements::exchange(&made, name, spec, replaced.as_deref()));
@@ -84,12 +84,13 @@ impl Databases {
     }
 
     /// Lets no session into a database and ends those that are in it.
-    async fn close_database(&self, name: &DatabaseName) -> Result<(), SqlError> {
-        let close = format!("alter database {name} with allow_connections false");
+    async fn close_database(&self, name: &str) -> Result<(), SqlError> {
+        let close = format!("alter database {} with allow_connections false", identifier(name));
         self.connection.run(&close).await?;
         let end = format!(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
-             where datname = '{name}' and pid <> pg_backend_pid()"
+             where datname = {} and pid <> pg_backend_pid()",
+            literal(name)
         );
         self.connection.run(&end).await
     }
@@ -103,8 +104,17 @@ impl Databases {
     }
 
     async fn drop_database(&self, name: &str) -> Result<(), SqlError> {
-        let name = identifier(name);
-        self.connection.run(&format!("drop database if exists {name} with (force)")).await
+        let quoted = identifier(name);
+        let drop = format!("drop database if exists {quoted} with (force)");
+        match self.connection.run(&drop).await {
+            // Its owner has made it a template, which cannot be dropped, and may do so again.
+            Err(error) if error.is(&SqlState::WRONG_OBJECT_TYPE) => {}
+            done => return done,
+        }
+        self.close_database(name).await?;
+        let ordinary = format!("alter database {quoted} with is_template false");
+        self.connection.run(&ordinary).await?;
+        self.connection.run(&drop).await
     }
 
     async fn forget(&self) -> Result<(), SqlError> {

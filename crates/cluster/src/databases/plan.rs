@@ -118,6 +118,10 @@ fn one(world: &World, name: &DatabaseName, spec: &DatabaseSpec) -> Option<Task> 
     };
     let Some(record) = &found.record else { return Some(Task::Refuse { name }) };
     if record.incarnation < spec.incarnation {
+        let mut roles = roles;
+        let known =
+            roles_of(spec).into_keys().filter(|role| world.roles.contains_key(role.as_str()));
+        roles.extend(known.map(statements::forget_settings));
         return Some(Task::Make { name, replaces: Some(found.oid), roles });
     }
     let mut statements = roles;

@@ -53,6 +53,13 @@ pub fn role(role: &RoleName, credential: Option<&CredentialSpec>, have: Have<'_>
     all
 }
 
+/// Takes back what a tenant has set for its role (`ALTER ROLE … SET`): it outlives the database,
+/// and may be what keeps the tenant out of it.
+#[must_use]
+pub fn forget_settings(role: &RoleName) -> String {
+    format!("alter role {role} reset all")
+}
+
 /// What gives a complete database `made` its name, in one transaction with the roles before it:
 /// who owns it and may enter it, its settings, our record of it. The one that it replaces gets
 /// another name in the same moment.
