@@ -32,4 +32,9 @@ pub trait Probe: Send + Sync {
         point: Point,
         machine: Option<(Kind, Uuid)>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// How often each effect is carried out: whatever is done must bear being done again.
+    fn times(&self) -> usize {
+        1
+    }
 }

@@ -42,7 +42,7 @@ impl Engine {
         let state = match state_of::<M>(claimed) {
             Ok(state) => state,
             Err(error) => {
-                return Some(failed(&self.control, claimed, claimed.attempt, said(&error)));
+                return Some(failed(&self.control, claimed, said(&error)));
             }
         };
         let mut hands = Hands::<M> { stored: claimed.clone(), state, lease, done: None };
@@ -50,13 +50,14 @@ impl Engine {
             match self.tick(&mut hands).await {
                 Ok(Ticked::On) => {}
                 Ok(Ticked::Rest(pause)) => {
-                    return Some(waiting(&hands.stored, pause, self.control.now()));
+                    let rest = waiting(&hands.stored, pause, self.control.now());
+                    return Some(hands.not_beyond_deadline(rest, self.control.now()));
                 }
                 Ok(Ticked::Over) => return None,
                 Err(error) if lost(&error) => return None,
                 Err(error) => {
-                    let attempt = hands.stored.attempt;
-                    return Some(failed(&self.control, &hands.stored, attempt, said(&error)));
+                    let rest = failed(&self.control, &hands.stored, said(&error));
+                    return Some(hands.not_beyond_deadline(rest, self.control.now()));
                 }
             }
         }
@@ -83,7 +84,9 @@ impl Engine {
                 tracing::debug!(machine.id = %hands.stored.id, state = %hands.state, ?effect, why, "perform");
                 self.reached(Point::BeforeEffect, Some(&hands.stored)).await;
                 let fence = Fence { lease: hands.lease, state: hands.state };
-                M::perform(&self.control, &facts, fence, effect).await?;
+                for _ in 0..self.probe.as_ref().map_or(1, |probe| probe.times()) {
+                    M::perform(&self.control, &facts, fence, effect).await?;
+                }
                 self.reached(Point::AfterEffect, Some(&hands.stored)).await;
                 hands.stored.attempt += 1;
                 hands.done = Some(effect);
@@ -139,13 +142,27 @@ fn spread(control: &Control) -> f64 {
     share
 }
 
+impl<M: Supervised> Hands<M> {
+    /// A back-off must not make the state's deadline late.
+    fn not_beyond_deadline(&self, mut rest: Rest, now: Timestamp) -> Rest {
+        if let Some((after, _)) = M::row(self.state).deadline {
+            let deadline = self.stored.since.checked_add(after).unwrap_or(Timestamp::MAX);
+            if deadline > now {
+                rest.wake_at = rest.wake_at.min(deadline);
+            }
+        }
+        rest
+    }
+}
+
 /// Leaves a machine whose attempt went wrong, to be tried again later and later. Says so in the
 /// log once, not at each attempt.
-pub(super) fn failed(control: &Control, stored: &Stored, attempt: u32, error: String) -> Rest {
+pub(super) fn failed(control: &Control, stored: &Stored, error: String) -> Rest {
     if stored.last_error.as_ref() != Some(&error) {
         let (kind, id, state) = (stored.kind, stored.id, &stored.state);
         tracing::warn!(machine.id = %id, state, error, "{kind} {id} in {state}: {error}");
     }
+    let attempt = stored.attempt;
     let pause = back_off(attempt, spread(control));
     let wake_at = control.now().checked_add(pause).unwrap_or(Timestamp::MAX);
     Rest { id: stored.id, wake_at, attempt: attempt.saturating_add(1), last_error: Some(error) }

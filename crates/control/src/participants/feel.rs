@@ -54,7 +54,8 @@ fn spec(row: &Row, last: Option<&Sighting>, state: State) -> Spec {
         seen.epoch == row.epoch && seen.applied.is_some_and(|applied| applied >= row.revision)
     };
     match (seen.epoch, seen.revision) {
-        has if has < newest => Spec::Stale,
+        // One that is ahead of the store was told by a store that was lost: the push finds out.
+        has if has != newest => Spec::Stale,
         _ if applied(seen) => Spec::Applied,
         _ => Spec::Converging,
     }
@@ -62,20 +63,12 @@ fn spec(row: &Row, last: Option<&Sighting>, state: State) -> Spec {
 
 fn spec_of_absent(row: &Row, state: State) -> Spec {
     let told = row.told_revision.is_some_and(|told| told >= row.revision);
-    match (row.wanted, state) {
-        (Wanted::Absent, _) if told => Spec::Converging,
-        (Wanted::Absent, _) => Spec::Stale,
-        (Wanted::Present, State::Requested | State::Creating) => Spec::Stale,
+    let begun = !matches!(state, State::Requested | State::Creating);
+    match row.wanted {
+        Wanted::Absent if told => Spec::Converging,
         // It was there, with data in it. An agent that lost it would make an empty one from the
         // spec and nobody would notice: a person must look.
-        (
-            Wanted::Present,
-            State::Available
-            | State::Uncertain
-            | State::Unavailable
-            | State::NeedsOperator
-            | State::Removing
-            | State::Removed,
-        ) => Spec::Converging,
+        Wanted::Present if begun && row.socket_dir.is_some() => Spec::Converging,
+        Wanted::Absent | Wanted::Present => Spec::Stale,
     }
 }

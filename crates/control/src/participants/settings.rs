@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use howdah_model::extension;
 use howdah_model::plan::Plan;
 use howdah_model::size::Bytes;
 
@@ -33,18 +34,19 @@ pub fn of(plan: &Plan, shared: bool, server_memory: u64) -> BTreeMap<String, Str
     let megabytes = |mib: u64| format!("{mib}MB");
     let mut settings = BTreeMap::from([
         ("max_connections", (connections + RESERVE).to_string()),
-        ("superuser_reserved_connections", (RESERVE / 2).to_string()),
         ("shared_buffers", megabytes(ram / 4)),
         ("effective_cache_size", megabytes(ram / 4 * 3)),
         // Half of the memory, if every session sorted at once; at least PostgreSQL's own quarter.
         ("work_mem", megabytes((ram / 2 / u64::from(connections)).max(1))),
         ("maintenance_work_mem", megabytes((ram / 16).clamp(16, 2048))),
         ("max_wal_size", megabytes(ram.clamp(256, 8192))),
-        ("min_wal_size", megabytes(80)),
         ("max_parallel_workers", vcpu.to_string()),
         ("max_parallel_workers_per_gather", (vcpu / 2).to_string()),
         ("track_io_timing", "on".to_owned()),
     ]);
+    for name in extension::SETTINGS {
+        settings.insert(name, extension::allowed(plan.tier));
+    }
     if shared {
         // One tenant must not fill the disk of all with one sort.
         settings.insert("temp_file_limit", megabytes(1024));
@@ -55,7 +57,9 @@ pub fn of(plan: &Plan, shared: bool, server_memory: u64) -> BTreeMap<String, Str
 /// Whether two plans lead to the same settings, so that an instance made for one serves the other.
 #[must_use]
 pub fn same(one: &Plan, other: &Plan) -> bool {
+    let extensions = |plan: &Plan| extension::allowed(plan.tier);
     (one.ram_mib, one.connections, one.vcpu) == (other.ram_mib, other.connections, other.vcpu)
+        && extensions(one) == extensions(other)
 }
 
 /// What people are told when a server has less memory than the plan stands for; nothing when it

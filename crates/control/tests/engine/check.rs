@@ -1,0 +1,250 @@
+//! What must hold after every step, and what must be left at the end.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use howdah_model::agent::Wanted;
+use howdah_model::ids::{DatabaseId, OperationId, ParticipantId};
+use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::operation::{Operation, Outcome};
+use howdah_store::databases::Database;
+use howdah_store::operations::Operation as Row;
+use howdah_store::{databases, operations};
+use uuid::Uuid;
+
+use crate::agent::Event;
+use crate::ground::Ground;
+
+/// What was seen so far.
+#[derive(Default)]
+pub(crate) struct Watchman {
+    outcomes: HashMap<OperationId, Outcome>,
+    /// Every database that was ever asked for, by its name within PostgreSQL.
+    pub(crate) known: HashMap<DatabaseName, DatabaseId>,
+    /// Emptyings that happened, by database.
+    emptied: HashMap<DatabaseId, usize>,
+}
+
+impl Watchman {
+    /// Checks everything that must always hold.
+    pub(crate) async fn look(&mut self, ground: &Ground) {
+        self.nothing_happened_that_nobody_asked_for(ground).await;
+        self.what_is_done_is_true(ground).await;
+        none(ground, ALWAYS).await;
+        one_home_for_each(ground);
+    }
+
+    /// No database is lost without a destroy, an undo or a reset.
+    async fn nothing_happened_that_nobody_asked_for(&mut self, ground: &Ground) {
+        let events = std::mem::take(&mut ground.agent.world().events);
+        for event in events {
+            let (name, what) = match &event {
+                Event::Made(name) => (name, "made"),
+                Event::Emptied(name) => (name, "emptied"),
+                Event::Dropped(name) => (name, "dropped"),
+            };
+            let id = self.known[name];
+            let database = get(ground, id).await;
+            match event {
+                Event::Made(_) => {}
+                Event::Dropped(_) => {
+                    assert_eq!(database.wanted, Wanted::Absent, "{name} was {what} though wanted");
+                    let asked = ended_on_purpose(ground, id).await;
+                    assert!(asked, "{name} was {what} and nobody asked for it");
+                }
+                Event::Emptied(_) => {
+                    let resets = ground.operations(id, Operation::Reset).await;
+                    let times = self.emptied.entry(id).or_default();
+                    *times += 1;
+                    assert!(*times <= resets.len(), "{name} was {what} {times} times: {resets:?}");
+                }
+            }
+        }
+    }
+
+    /// An operation is only done when the world is so.
+    async fn what_is_done_is_true(&mut self, ground: &Ground) {
+        let rows: Vec<(Uuid, String)> =
+            sqlx::query_as("select id, outcome from operations where outcome <> 'running'")
+                .fetch_all(&ground.pool)
+                .await
+                .expect("ask for operations");
+        for (id, outcome) in rows {
+            let id = OperationId(id);
+            if self.outcomes.get(&id).is_some_and(|known| known.to_string() == outcome) {
+                continue;
+            }
+            let mut conn = ground.store.reader().get().await.expect("a connection");
+            let asked = operations::get(&mut conn, id).await.expect("get").expect("there");
+            drop(conn);
+            if self.outcomes.insert(id, asked.outcome) != Some(asked.outcome) {
+                check_outcome(ground, &asked).await;
+            }
+        }
+    }
+}
+
+async fn check_outcome(ground: &Ground, asked: &Row) {
+    let database = get(ground, asked.database_id).await;
+    let name = &database.name;
+    let there = ground.agent.world().database(name).cloned();
+    let going = database.wanted == Wanted::Absent;
+    match (asked.kind, asked.outcome) {
+        (_, Outcome::Running | Outcome::NeedsOperator) => {}
+        (Operation::Provision, Outcome::Done) => {
+            assert!(there.is_some() || going, "{name} is done and not there");
+            assert!(released(ground, asked.id).await, "{name} is done without its release");
+        }
+        (Operation::Provision, Outcome::Undone) | (Operation::Destroy, Outcome::Done) => {
+            assert!(there.is_none(), "{name} is said to be gone and is there: {there:?}");
+            assert_eq!(attachments(ground, database.id).await, 0, "{name} is still attached");
+            assert!(database.removed_at.is_some(), "{name} is gone and not recorded so");
+        }
+        (Operation::Reset, Outcome::Done) => {
+            let wanted = asked.incarnation.expect("a reset that is done asked for an incarnation");
+            let reached = there.is_some_and(|there| there.incarnation >= wanted);
+            assert!(reached || going, "{name} is said to be emptied and is not");
+        }
+        (Operation::Reset, Outcome::Undone) => {
+            assert_eq!(asked.incarnation, None, "{name} was emptied by what was undone");
+        }
+        (Operation::Promote, Outcome::Done) => {
+            assert!(released(ground, asked.id).await, "{name} was promoted without its release");
+        }
+        (Operation::Promote, Outcome::Undone) => {
+            assert!(!released(ground, asked.id).await, "{name} was promoted by what was undone");
+        }
+        (Operation::Destroy, Outcome::Undone) => panic!("a destroy is never undone"),
+    }
+}
+
+async fn get(ground: &Ground, id: DatabaseId) -> Database {
+    let mut conn = ground.store.reader().get().await.expect("a connection");
+    databases::get(&mut conn, id).await.expect("get a database").expect("it is there")
+}
+
+async fn released(ground: &Ground, operation: OperationId) -> bool {
+    sqlx::query_scalar("select exists (select from releases where operation_id = $1)")
+        .bind(operation.0)
+        .fetch_one(&ground.pool)
+        .await
+        .expect("ask for releases")
+}
+
+async fn attachments(ground: &Ground, database: DatabaseId) -> i64 {
+    sqlx::query_scalar("select count(*) from attachments where database_id = $1")
+        .bind(database.0)
+        .fetch_one(&ground.pool)
+        .await
+        .expect("ask for attachments")
+}
+
+async fn ended_on_purpose(ground: &Ground, id: DatabaseId) -> bool {
+    let destroyed = !ground.operations(id, Operation::Destroy).await.is_empty();
+    let provisioned = ground.operations(id, Operation::Provision).await;
+    destroyed || provisioned.iter().any(|asked| asked.outcome != Outcome::Done)
+}
+
+impl Ground {
+    async fn operations(&self, database: DatabaseId, kind: Operation) -> Vec<Row> {
+        let rows: Vec<(Uuid,)> =
+            sqlx::query_as("select id from operations where database_id = $1 and kind = $2")
+                .bind(database.0)
+                .bind(kind.to_string())
+                .fetch_all(&self.pool)
+                .await
+                .expect("ask for operations");
+        let mut conn = self.store.reader().get().await.expect("a connection");
+        let mut all = Vec::new();
+        for (id,) in rows {
+            all.extend(operations::get(&mut conn, OperationId(id)).await.expect("get"));
+        }
+        all
+    }
+}
+
+/// Rows of `what is wrong` and `where`; there must be none.
+const ALWAYS: &str = "
+    select 'a dedicated participant has several databases', p.id::text
+    from participants p join databases d on d.participant_id = p.id
+    where not p.shared group by p.id having count(*) > 1
+    union all
+    select 'a participant of the pool has a database', p.id::text
+    from participants p join databases d on d.participant_id = p.id where p.pooled
+    union all
+    select 'two unfinished operations of a kind', database_id || kind
+    from operations where finished_at is null group by database_id, kind having count(*) > 1
+    union all
+    select 'an app has two primaries', app_id::text
+    from attachments where name = 'DATABASE' group by app_id having count(*) > 1
+    union all
+    select 'an operation wrote its release twice', operation_id::text
+    from releases r join operations o on o.id = r.operation_id
+    where o.kind = 'provision' group by operation_id having count(*) > 1
+    union all
+    select 'a published database lost its last name on its app', d.name
+    from databases d join operations o on o.database_id = d.id and o.kind = 'provision'
+         join releases r on r.operation_id = o.id
+    where d.wanted = 'present'
+      and not exists (select from attachments a where a.database_id = d.id)";
+
+/// What must not be left when everything has come to rest.
+const AT_THE_END: &str = "
+    select 'an operation is unfinished', id || ' ' || kind || ' ' || state
+    from machines where not over and kind not in ('participant', 'database')
+    union all
+    select 'a database is neither available nor gone', d.name || ' ' || m.state
+    from databases d join machines m using (id) where m.state not in ('available', 'removed')
+    union all
+    select 'what is gone is still attached, or has a credential', d.name
+    from databases d
+    where d.removed_at is not null
+      and (exists (select from attachments a where a.database_id = d.id)
+           or exists (select from credentials c
+                      where c.database_id = d.id and c.revoked_at is null))";
+
+async fn none(ground: &Ground, sql: &'static str) {
+    let found: Vec<(String, String)> =
+        sqlx::query_as(sql).fetch_all(&ground.pool).await.expect("ask what is wrong");
+    assert!(found.is_empty(), "{found:?}");
+}
+
+/// No database is in two participants of the agent at once.
+fn one_home_for_each(ground: &Ground) {
+    let world = ground.agent.world();
+    let mut seen = HashSet::new();
+    for name in world.housed.values().flat_map(|one| one.databases.keys()) {
+        assert!(seen.insert(name.clone()), "{name} is in two participants");
+    }
+}
+
+/// Agent and store agree: participants, databases with their incarnations, roles; and nothing is
+/// under way.
+pub(crate) async fn nothing_is_left_over(ground: &Ground) {
+    none(ground, AT_THE_END).await;
+    let wanted: Vec<(Uuid,)> =
+        sqlx::query_as("select id from participants where removed_at is null")
+            .fetch_all(&ground.pool)
+            .await
+            .expect("ask for participants");
+    let wanted: BTreeSet<_> = wanted.into_iter().map(|(id,)| ParticipantId(id)).collect();
+    let rows: Vec<(String, i32, Vec<String>)> = sqlx::query_as(
+        "select d.name, d.incarnation,
+                array(select c.role from credentials c
+                      where c.database_id = d.id and c.revoked_at is null)
+         from databases d where d.removed_at is null",
+    )
+    .fetch_all(&ground.pool)
+    .await
+    .expect("ask for databases");
+    let databases: BTreeMap<_, _> =
+        rows.into_iter().map(|(name, incarnation, roles)| (name, (incarnation, roles))).collect();
+    let world = ground.agent.world();
+    let housed: BTreeSet<_> = world.housed.keys().copied().collect();
+    assert_eq!(housed, wanted, "the agent's participants are the wanted ones");
+    let kept = world.housed.values().flat_map(|one| &one.databases);
+    let roles = |roles: &BTreeSet<RoleName>| roles.iter().map(ToString::to_string).collect();
+    let kept: BTreeMap<String, (i32, Vec<String>)> = kept
+        .map(|(name, kept)| (name.to_string(), (kept.incarnation.0, roles(&kept.roles))))
+        .collect();
+    assert_eq!(kept, databases, "the agent's databases are the wanted ones");
+}

@@ -1,0 +1,13 @@
+//! The engine on the real store, with agents that live in memory: scripts, crashes at every step,
+//! several workers, and a seeded simulation.
+
+mod agent;
+mod chance;
+mod check;
+mod crashes;
+mod ground;
+mod people;
+mod scripts;
+mod simulation;
+mod stage;
+mod workers;
