@@ -82,7 +82,12 @@ impl Error {
         }
     }
 
-    /// The same error with another sentence in front, for pages.
+    /// What really happened, for the log.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.cause.clone()
+    }
+
+    /// The sentence, for pages.
     #[must_use]
     pub fn text(&self) -> String {
         self.message.clone().unwrap_or_else(|| {

@@ -3,6 +3,7 @@
 
 mod auth;
 mod body;
+mod dashboard;
 mod data;
 mod error;
 mod howdah;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -67,6 +68,10 @@ fn explain(response: Response, id: Uuid, method: &Method, route: &str) -> Respon
         return response;
     };
     error!(request.id = %id, error = format!("{cause:#}"), "{method} {route} failed");
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if kind.is_some_and(|kind| kind.starts_with("text/html")) {
+        return response;
+    }
     let message = format!(
         "The platform could not do it; its log says why under request id {id}. Try again, and \
          tell its operator when it stays."

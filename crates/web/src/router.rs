@@ -9,7 +9,7 @@ use crate::data::{credentials, databases};
 use crate::error::Error;
 use crate::platform::{account, addons, apps, attachments, config_vars, releases, resolve};
 use crate::web::{App, Web};
-use crate::{auth, howdah, not_offered, observe, repeat};
+use crate::{auth, dashboard, howdah, not_offered, observe, repeat};
 
 /// The most bytes of a request's body.
 const BODY: usize = 1 << 20;
@@ -150,6 +150,28 @@ routes! { OPEN, open:
     post   "/howdah/v1/accounts"                         account::sign_up;
 }
 
+// The dashboard's pages and forms, by cookie. Browsers that ask for `/apps/NAME` get the page too.
+routes! { PAGES, pages:
+    get    "/"                                           dashboard::index;
+    get    "/databases/{database}"                       dashboard::database;
+    get    "/dashboard/apps/{app}"                       dashboard::app;
+    post   "/dashboard/apps"                             dashboard::create;
+    post   "/dashboard/apps/{app}/databases"             dashboard::add_database;
+    post   "/dashboard/databases/{database}/reveal"      dashboard::reveal;
+    post   "/dashboard/databases/{database}/reset"       dashboard::reset;
+    post   "/dashboard/databases/{database}/destroy"     dashboard::destroy;
+    post   "/dashboard/logout"                           dashboard::log_out;
+}
+
+// Those that need none.
+routes! { DOORS, doors:
+    get    "/login"                                      dashboard::login;
+    post   "/login"                                      dashboard::log_in;
+    get    "/signup"                                     dashboard::signup;
+    post   "/signup"                                     dashboard::sign_up;
+    get    "/dashboard/howdah.css"                       dashboard::style;
+}
+
 /// Everything that listens on `HOWDAH_LISTEN`.
 pub fn router(app: App) -> Router {
     let web = Web::new(app);
@@ -157,12 +179,16 @@ pub fn router(app: App) -> Router {
         .merge(refused())
         .layer(from_fn_with_state(web.clone(), repeat::answer_once))
         .layer(from_fn_with_state(web.clone(), auth::authenticate));
-    Router::new()
+    let all = Router::new()
         .merge(token)
         .merge(open())
+        .merge(pages())
+        .merge(doors())
         .fallback(async || Error::no_such_route())
         .method_not_allowed_fallback(async || Error::no_such_route())
         .layer(DefaultBodyLimit::max(BODY))
         .layer(from_fn(observe::observe))
-        .with_state(web)
+        .with_state(web);
+    // Around the routing, as it changes the path.
+    Router::new().fallback_service(all).layer(from_fn(dashboard::to_pages))
 }

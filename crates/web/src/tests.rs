@@ -5,6 +5,7 @@ mod access;
 mod addons;
 mod agent;
 mod apps;
+mod dashboard;
 mod databases;
 mod every_route;
 mod ground;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{digest, hmac, rand};
 use howdah_model::ids::{AccountId, TokenId};
 use howdah_model::secret::Secret;
 use howdah_store::accounts::{self, Account};
@@ -113,12 +113,22 @@ pub async fn issue_token(
 fn new_secret() -> Result<Secret> {
     let mut bytes = [0; 24];
     rand::fill(&mut bytes).context("draw random bytes")?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Secret::new(format!("{TOKEN_PREFIX}{hex}")))
+    Ok(Secret::new(format!("{TOKEN_PREFIX}{}", hex(&bytes))))
 }
 
 fn hash(secret: &Secret) -> Vec<u8> {
     digest::digest(&digest::SHA256, secret.reveal().as_bytes()).as_ref().to_vec()
+}
+
+/// What follows from a token for one purpose, and from which nobody gets back to the token.
+#[must_use]
+pub fn derived(secret: &Secret, purpose: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
+    hex(hmac::sign(&key, purpose.as_bytes()).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Who a token speaks for.
