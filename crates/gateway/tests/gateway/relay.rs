@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 
 use crate::cluster::{Cluster, majors};
@@ -232,6 +232,24 @@ async fn a_server_that_dies_ends_its_sessions_in_proper_form_and_new_ones_wait_f
     rig.cluster.kill();
     let (session, ()) = futures_util::join!(rig.connect(&tenant), rig.cluster.restart());
     assert_eq!(session.expect("in again").one("select 'again'").await, "again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_within_a_message_adds_nothing_to_it() {
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    let mut stream = crate::raw::log_in(&rig, &tenant).await;
+    let query = crate::raw::query("select repeat('x', 100000000)");
+    stream.write_all(&query).await.expect("sent");
+    let waiting =
+        "select coalesce(max(pid), 0) from pg_stat_activity where wait_event = 'ClientWrite'";
+    until("the row is on its way", || async { rig.cluster.sql(waiting).await != "0" }).await;
+    let pid = rig.cluster.sql(waiting).await.parse().expect("pid");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("killed");
+    let mut answer = Vec::new();
+    let ended = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    ended.expect("the gateway closes").expect("no reset");
+    assert!(answer.len() < 100_000_000 && answer.ends_with(b"xxxx"), "{}", answer.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
