@@ -21,9 +21,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For a short look: is it there, how does it fare.
+    /// For a short look: is it there, how does it fare. Long enough for a machine that is busy.
     pub const LOOK: Self =
-        Self { connect: Duration::from_secs(1), statement: Duration::from_secs(1) };
+        Self { connect: Duration::from_secs(2), statement: Duration::from_secs(2) };
     /// For work such as making and dropping databases.
     pub const WORK: Self =
         Self { connect: Duration::from_secs(5), statement: Duration::from_secs(120) };

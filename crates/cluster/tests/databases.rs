@@ -266,6 +266,23 @@ async fn a_database_that_the_platform_has_not_made_is_never_dropped_or_taken() {
     assert_eq!(report.present.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["d_two"]);
 }
 
+/// PostgreSQL marks a database so before it removes its files, and lets nobody in any more.
+#[tokio::test]
+async fn a_database_whose_drop_was_interrupted_is_dropped_and_made_anew_if_it_is_wanted() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (one, two) = (Tenant::new("one"), Tenant::new("two"));
+        converge(&cluster, &wanted(&[&one, &two])).await;
+        let half_drop = "set allow_system_table_mods = on; \
+             update pg_database set datconnlimit = -2 where datname like 'd\\_%'";
+        platform(&cluster).await.run(half_drop).await.unwrap();
+        assert!(one.connect(&cluster.socket_dir).await.is_err());
+        converge(&cluster, &wanted(&[&one])).await;
+        is_whole(&cluster, &one).await;
+    }
+}
+
 #[tokio::test]
 async fn d27_c31_m5_what_a_tenant_changes_is_put_right_by_the_next_full_look() {
     for major in majors() {
