@@ -147,7 +147,7 @@ fn noise(seed: u64) -> impl Iterator<Item = u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_before_and_after_the_log_in_harms_nobody() {
     let rig = Rig::with(Cluster::start().await, |config| {
-        config.timeouts.handshake = Duration::from_secs(1);
+        config.timeouts.handshake = Duration::from_secs(3);
     })
     .await;
     let tenant = rig.tenant("a").await;
