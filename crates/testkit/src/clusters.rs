@@ -43,6 +43,10 @@ pub fn run_as() -> RunAs {
     }
 }
 
+fn base() -> PathBuf {
+    std::env::var_os("HOWDAH_TEST_TMP").map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
 /// A directory as HOWDAH_HOME is. Every server in it is killed when this is dropped.
 #[derive(Debug)]
 pub struct Home {
@@ -58,9 +62,7 @@ impl Home {
     /// When it cannot be made.
     #[must_use]
     pub fn new() -> Self {
-        let base =
-            std::env::var_os("HOWDAH_TEST_TMP").map_or_else(std::env::temp_dir, PathBuf::from);
-        let dir = tempfile::Builder::new().prefix("howdah-").tempdir_in(base);
+        let dir = tempfile::Builder::new().prefix("howdah-").tempdir_in(base());
         let dir = dir.expect("make a directory for a test");
         let run_as = run_as();
         run_as.open_way(dir.path()).expect("let PostgreSQL pass");
@@ -149,7 +151,7 @@ pub async fn template(installed: &Installed) -> Template {
 /// When it cannot be made.
 #[must_use]
 pub fn templates() -> PathBuf {
-    let templates = std::env::temp_dir().join(format!("howdah-templates-{}", run_as().name()));
+    let templates = base().join(format!("howdah-templates-{}", run_as().name()));
     std::fs::create_dir_all(&templates).expect("make the directory of the templates");
     templates
 }
