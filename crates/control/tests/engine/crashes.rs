@@ -12,7 +12,7 @@ use howdah_model::operation::{Operation, Outcome};
 use howdah_store::operations;
 
 use crate::check::{Watchman, nothing_is_left_over};
-use crate::ground::{Ground, Worker};
+use crate::ground::{Ground, STEADY_LOOK, Worker};
 use crate::stage::{Outcome as Ended, Place, Verdict};
 
 /// Longer than a claim holds, with the back-off of the first attempts.
@@ -73,11 +73,13 @@ impl Test {
                 }
             }
             self.watchman.look(&self.ground).await;
-            if idle {
-                self.ground.stage.pass(Duration::from_millis(500));
+            match self.ground.next_due_in().await {
+                Some(pause) if idle && pause < STEADY_LOOK => self.ground.stage.pass(pause),
+                Some(_) | None if idle => return Ended::Ended,
+                Some(_) | None => {}
             }
         }
-        Ended::Ended
+        panic!("it does not come to rest");
     }
 
     async fn check(&mut self, operation: OperationId) {

@@ -18,6 +18,9 @@ use crate::agent::Agent;
 use crate::chance::Chance;
 use crate::stage::{Stage, Turns};
 
+/// When the next machine is due no sooner, nothing but the steady look is left.
+pub(crate) const STEADY_LOOK: Duration = Duration::from_secs(5);
+
 /// A control plane with its worker.
 pub(crate) struct Worker {
     pub(crate) control: Control,
@@ -119,20 +122,20 @@ impl Ground {
             quiet &= !self.work(worker).await;
             self.show(worker).await;
             if quiet {
-                let mut conn = self.store.reader().get().await.expect("a connection");
-                let due = machines::next_due(&mut conn).await.expect("ask for the next");
-                let Some(due) = due else { return };
-                let now = self.stage.now();
-                if due > now {
-                    // Nothing but the steady look is left when the next is far away.
-                    if due.duration_since(now).as_secs() >= 5 {
-                        return;
-                    }
-                    self.stage.pass(due.duration_since(now).unsigned_abs());
+                match self.next_due_in().await {
+                    Some(pause) if pause < STEADY_LOOK => self.stage.pass(pause),
+                    Some(_) | None => return,
                 }
             }
         }
         panic!("it did not settle within {at_most:?}");
+    }
+
+    /// How long nothing will be due.
+    pub(crate) async fn next_due_in(&self) -> Option<Duration> {
+        let mut conn = self.store.reader().get().await.expect("a connection");
+        let due = machines::next_due(&mut conn).await.expect("ask for the next")?;
+        Some(Duration::try_from(due.duration_since(self.stage.now())).unwrap_or_default())
     }
 
     /// One round and all its turns. Answers whether anything was due.
