@@ -41,6 +41,7 @@ pub(crate) fn run(settings: Settings, detached: bool) -> ExitCode {
 }
 
 async fn serve(settings: Settings, detached: bool) -> Result<()> {
+    raise_open_files();
     let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let mut hangup = signal(SignalKind::hangup()).context("watch for SIGHUP")?;
@@ -89,6 +90,17 @@ async fn serve(settings: Settings, detached: bool) -> Result<()> {
         Ok(Signal::SIGINT) => wiring::stop_databases(&settings, &home, &|step| say(step)).await,
         Ok(_) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Each session of the gateway takes two descriptors; the soft limit is often far below the hard.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // The gateway says so when what it gets is too little.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
