@@ -41,4 +41,12 @@ impl Error {
     pub fn is_conflict(&self, name: &str) -> bool {
         matches!(self, Self::Conflict { constraint } if constraint == name)
     }
+
+    /// Whether a text held what PostgreSQL cannot store: a zero byte. The store only ever sends
+    /// UTF-8, so there is nothing else.
+    #[must_use]
+    pub fn is_bad_text(&self) -> bool {
+        matches!(self, Self::Database(error)
+            if error.as_database_error().and_then(|error| error.code()).as_deref() == Some("22021"))
+    }
 }

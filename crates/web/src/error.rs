@@ -119,7 +119,7 @@ impl From<requests::Error> for Error {
 
 impl From<howdah_store::Error> for Error {
     fn from(error: howdah_store::Error) -> Self {
-        Self::internal(error.into())
+        requests::Error::from(error).into()
     }
 }
 

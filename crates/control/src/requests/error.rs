@@ -128,6 +128,9 @@ impl From<crate::keyring::CannotOpen> for Error {
 
 impl From<howdah_store::Error> for Error {
     fn from(error: howdah_store::Error) -> Self {
+        if error.is_bad_text() {
+            return Self::invalid("A name or value cannot have a zero byte in it.");
+        }
         Self::Failed(error.into())
     }
 }

@@ -66,6 +66,7 @@ const ROWS: &[Row] = &[
     ("get",    "/client/v11/databases/{database}", "", ADDON, ""),
     ("get",    "/client/v11/databases/{database}/wait_status", "", ADDON, ""),
     ("put",    "/client/v11/databases/{database}/reset", "", ADDON, ""),
+    ("put",    "/client/v11/databases/{database}/stats_reset", "", ADDON, ""),
     ("post",   "/client/v11/databases/{database}/connection_reset", "", ADDON, ""),
     ("get",    "/postgres/v0/databases/{database}/credentials", "", ADDON, ""),
     ("get",    "/postgres/v0/databases/{database}/credentials/{name}", "", ADDON, ""),
@@ -200,6 +201,26 @@ async fn a24_what_is_not_there_and_what_is_anothers_cannot_be_told_apart() {
         get("/apps/theirs/addons").await[0]["state"] == "provisioned",
         "nothing happened to it"
     );
+}
+
+#[tokio::test]
+async fn a_zero_byte_anywhere_is_the_clients_mistake_and_not_the_platforms() {
+    let ground = Ground::new().await;
+    ground.app("mine").await;
+    for app in ["mine", "%00"] {
+        for row in ROWS.iter().copied().chain(not_offered()) {
+            let (method, path, body, ..) = row;
+            let path = path.replace("{app}", app);
+            let path: Vec<_> = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "a%00" } else { part })
+                .collect();
+            let body = body.replace("{addon}", "\\u0000").replace("99", "\\u0000");
+            let body = serde_json::from_str(&body).unwrap_or(Value::Null);
+            let answer = ground.call(&method.to_uppercase(), &path.join("/"), body).await;
+            assert!(answer.status < 500, "{method} {}: {answer:#?}", path.join("/"));
+        }
+    }
 }
 
 #[tokio::test]
