@@ -3,8 +3,12 @@
 mod detach;
 mod doctor;
 mod down;
+mod first_account;
 mod heroku_env;
+mod hold;
 mod home;
+mod listening;
+mod output;
 mod own;
 mod settings;
 mod system;

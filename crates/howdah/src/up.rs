@@ -9,10 +9,11 @@ use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::doctor;
+use crate::first_account::FirstAccount;
 use crate::home::Home;
 use crate::settings::Settings;
-use crate::wiring::{self, FirstAccount, Running};
+use crate::wiring::{self, Running};
+use crate::{doctor, output};
 
 /// What the serving process of `up --detach` prints when everything answers.
 pub(crate) const READY: &str = "howdah: ready";
@@ -69,7 +70,7 @@ async fn serve(settings: Settings, detached: bool) -> Result<()> {
     if detached {
         println!("{READY}");
         // Nobody reads our output any more: what is printed by accident must not end the platform.
-        wiring::quiet_output()?;
+        output::quiet_output()?;
     } else {
         println!("\nCtrl-C stops the platform and its databases.");
     }

@@ -38,10 +38,10 @@ fn s1_a_first_database_is_made_used_inspected_reset_and_removed() {
     let refused = demo.say("pg:reset DATABASE -a demo");
     assert_eq!(refused.code, 5, "{refused:?}");
     assert_eq!(demo.psql(&url, "select count(*) from t").ok().trim(), "23");
-    let _ = demo.say("pg:reset DATABASE -a demo --confirm demo").ok();
+    demo.say("pg:reset DATABASE -a demo --confirm demo").ok();
     assert_ne!(demo.psql(&url, "select count(*) from t").code, 0);
 
-    let _ = demo.say("addons:remove DATABASE -a demo --confirm demo").ok();
+    demo.say("addons:remove DATABASE -a demo --confirm demo").ok();
     let late = demo.psql(&url, "select 1");
     has(&late.stderr, "is not permitted to log in");
     assert_eq!(demo.config_var("DATABASE_URL", "demo"), "");
@@ -64,7 +64,7 @@ fn c39_every_installed_major_can_be_asked_for() {
             "--version",
             major,
         ];
-        let _ = demo.howdah(&args).ok();
+        demo.howdah(&args).ok();
         let url = demo.config_var(&format!("{name}_URL"), "demo");
         has(&demo.psql(&url, "show server_version").ok(), &format!("{major}."));
     }
@@ -84,7 +84,7 @@ fn c39_every_installed_major_can_be_asked_for() {
 #[test]
 fn m1_only_tls_is_spoken_and_the_certificate_can_be_verified() {
     let demo = platform();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
     let ca = demo.home().join("tls/ca.pem").display().to_string();
     let with = |options: &str| {
@@ -100,11 +100,11 @@ fn m1_only_tls_is_spoken_and_the_certificate_can_be_verified() {
 #[test]
 fn c10_c11_promotion_moves_database_url_and_strands_nobody() {
     let demo = platform();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev --as SECOND -a demo").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev --as SECOND -a demo").ok();
     let (first, second) =
         (demo.config_var("DATABASE_URL", "demo"), demo.config_var("SECOND_URL", "demo"));
-    let _ = demo.say("pg:promote SECOND -a demo").ok();
+    demo.say("pg:promote SECOND -a demo").ok();
     assert_eq!(demo.config_var("DATABASE_URL", "demo"), second);
     has(&demo.say("config -a demo").ok(), &first);
     let again = demo.say("pg:promote SECOND -a demo");
@@ -115,7 +115,7 @@ fn c10_c11_promotion_moves_database_url_and_strands_nobody() {
 #[test]
 fn c30_the_twenty_first_session_of_a_hobby_database_is_refused() {
     let demo = platform();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
     let script = "for i in $(seq 20); do psql \"$URL\" -XAtqc 'select pg_sleep(30)' & done; \
         for i in $(seq 100); do n=$(psql \"$URL\" -XAtqc 'select 1' 2>&1 | grep -c 'too many connections for role'); \
@@ -127,10 +127,10 @@ fn c30_the_twenty_first_session_of_a_hobby_database_is_refused() {
 #[test]
 fn c16_database_url_is_refused_while_attached_and_says_how_to_detach() {
     let demo = platform();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
     let refused = demo.say("config:set DATABASE_URL=postgres://x -a demo");
     assert_ne!(refused.code, 0);
     has(&refused.stderr, "detach");
-    let _ = demo.say("addons:detach DATABASE -a demo").ok();
-    let _ = demo.say("config:set DATABASE_URL=postgres://x -a demo").ok();
+    demo.say("addons:detach DATABASE -a demo").ok();
+    demo.say("config:set DATABASE_URL=postgres://x -a demo").ok();
 }

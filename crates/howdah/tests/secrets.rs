@@ -32,13 +32,13 @@ fn m19_passwords_and_tokens_are_nowhere_in_clear() {
         env!("CARGO_BIN_EXE_howdah"),
         &[("HOWDAH_LOG", "debug"), ("HOWDAH_POOL_SIZE", "0")],
     );
-    let _ = demo.say("apps:create demo --no-remote").ok();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
-    let _ = demo.say("config:set TOP=verysecretvalue -a demo").ok();
+    demo.say("apps:create demo --no-remote").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
+    demo.say("config:set TOP=verysecretvalue -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
-    let _ = demo.psql(&url, "select 1").ok();
-    let _ = demo.say("pg:reset DATABASE --confirm demo -a demo").ok();
-    let _ = demo.say("pg:info -a demo").ok();
+    demo.psql(&url, "select 1").ok();
+    demo.say("pg:reset DATABASE --confirm demo -a demo").ok();
+    demo.say("pg:info -a demo").ok();
     let token = demo.say("auth:token").ok().trim().to_owned();
     demo.down();
     for (what, secret) in
@@ -53,8 +53,8 @@ fn m19_passwords_and_tokens_are_nowhere_in_clear() {
 #[test]
 fn m19_what_psql_is_started_with_does_not_show_the_password() {
     let demo = Platform::start(env!("CARGO_BIN_EXE_howdah"), &[("HOWDAH_POOL_SIZE", "0")]);
-    let _ = demo.say("apps:create demo --no-remote").ok();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
+    demo.say("apps:create demo --no-remote").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
     let seen = demo
         .howdah(&["pg:psql", "-a", "demo", "-c", "\\! cat /proc/$PPID/cmdline | tr '\\0' ' '"])

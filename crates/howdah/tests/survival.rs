@@ -36,9 +36,9 @@ fn alive(pid: Pid) -> bool {
 #[test]
 fn k21_databases_go_on_when_the_platform_is_killed_and_the_next_one_takes_them_over() {
     let demo = platform();
-    let _ = demo.say("addons:create heroku-postgresql:standard-0 --wait -a demo").ok();
+    demo.say("addons:create heroku-postgresql:standard-0 --wait -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
-    let _ = demo.psql(&url, "create table t as select 1 a").ok();
+    demo.psql(&url, "create table t as select 1 a").ok();
     let before = postmasters(&demo);
     assert_eq!(before.len(), 1);
     demo.kill();
@@ -53,9 +53,9 @@ fn k21_databases_go_on_when_the_platform_is_killed_and_the_next_one_takes_them_o
 #[test]
 fn a_postmaster_that_dies_is_started_again_at_once() {
     let demo = platform();
-    let _ = demo.say("addons:create heroku-postgresql:standard-0 --wait -a demo").ok();
+    demo.say("addons:create heroku-postgresql:standard-0 --wait -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
-    let _ = demo.psql(&url, "create table t as select 1 a").ok();
+    demo.psql(&url, "create table t as select 1 a").ok();
     let (_, dead) = postmasters(&demo)[0].clone();
     let began = Instant::now();
     kill(dead, Signal::SIGKILL).expect("kill the postmaster");
@@ -90,9 +90,9 @@ fn a_second_platform_on_the_same_database_refuses() {
 #[test]
 fn down_stops_everything_and_up_brings_it_back() {
     let demo = platform();
-    let _ = demo.say("addons:create heroku-postgresql:hobby-dev --wait -a demo").ok();
+    demo.say("addons:create heroku-postgresql:hobby-dev --wait -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
-    let _ = demo.psql(&url, "create table t as select 1 a").ok();
+    demo.psql(&url, "create table t as select 1 a").ok();
     let processes = postmasters(&demo);
     demo.down();
     assert!(processes.iter().all(|(_, pid)| !alive(*pid)));

@@ -29,7 +29,6 @@ impl Ran {
     ///
     /// # Panics
     /// When it failed, with all that it printed.
-    #[must_use]
     pub fn ok(self) -> String {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self.stdout
@@ -81,7 +80,7 @@ impl Platform {
     /// # Panics
     /// When it does not come up.
     pub fn up(&self) {
-        let _ = self.howdah(&["up", "--detach"]).ok();
+        self.howdah(&["up", "--detach"]).ok();
     }
 
     /// Stops it and its databases.
@@ -89,7 +88,7 @@ impl Platform {
     /// # Panics
     /// When something did not stop.
     pub fn down(&self) {
-        let _ = self.howdah(&["down"]).ok();
+        self.howdah(&["down"]).ok();
     }
 
     /// HOWDAH_HOME.
