@@ -7,6 +7,7 @@ pub mod config;
 mod control;
 mod databases;
 pub mod engine;
+mod key_check;
 pub mod keyring;
 mod news;
 mod observations;
@@ -22,3 +23,4 @@ pub mod scram;
 pub mod servers;
 
 pub use control::Control;
+pub use key_check::check_key;

@@ -34,8 +34,7 @@ fn stop(settings: &Settings) -> Result<()> {
     if !home.path.exists() {
         return Ok(());
     }
-    if home.is_held() {
-        let pid = home.pid().context("find the platform's process")?;
+    if let Some(pid) = holder(&home)? {
         println!("Stopping the platform (process {pid})");
         kill(pid, Signal::SIGINT).with_context(|| format!("signal process {pid}"))?;
         wait_until_free(&home)?;
@@ -44,6 +43,26 @@ fn stop(settings: &Settings) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _held = home.hold()?;
     runtime.block_on(wiring::stop_databases(settings, &home, &|step| println!("{step}")))
+}
+
+/// The process that holds the home, which tells its number as the first thing; `None` when it has
+/// let go of it meanwhile.
+#[expect(clippy::disallowed_methods, reason = "this process does nothing but wait")]
+fn holder(home: &Home) -> Result<Option<nix::unistd::Pid>> {
+    let began = Instant::now();
+    while home.is_held() {
+        if let Some(pid) = home.pid() {
+            return Ok(Some(pid));
+        }
+        if began.elapsed() > Duration::from_secs(10) {
+            bail!(
+                "a process that is not the platform's holds {}\nSee `fuser -v` on that file",
+                home.join("lock").display()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(None)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this process does nothing but wait")]

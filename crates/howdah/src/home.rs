@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -103,10 +105,18 @@ impl Home {
         })
     }
 
-    /// The process of the platform that holds this home, if one does.
+    /// The process of the platform that holds this home, if one does. The file alone may name a
+    /// process of before, whose number another program has by now.
     pub(crate) fn pid(&self) -> Option<nix::unistd::Pid> {
         let text = fs::read_to_string(self.join("run/howdah.pid")).ok()?;
-        text.trim().parse().ok().map(nix::unistd::Pid::from_raw)
+        let pid: i32 = text.trim().parse().ok().filter(|pid| *pid > 0)?;
+        let lock = fs::metadata(self.join("lock")).ok()?;
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let has_it = files
+            .flatten()
+            .filter_map(|file| fs::metadata(file.path()).ok())
+            .any(|file| (file.dev(), file.ino()) == (lock.dev(), lock.ino()));
+        has_it.then(|| nix::unistd::Pid::from_raw(pid))
     }
 
     /// The addresses of the platform that runs here, or that ran here last.
@@ -134,12 +144,23 @@ impl Held {
                 serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if self.has_participants() {
+                    bail!(
+                        "{} is missing, and there are databases that belong to it\n\
+                         Put it back: without it nobody would know them",
+                        path.display()
+                    );
+                }
                 let platform = Platform { server: ServerId::new() };
                 replace(&path, &serde_json::to_vec_pretty(&platform)?)?;
                 Ok(platform)
             }
             Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
         }
+    }
+
+    fn has_participants(&self) -> bool {
+        fs::read_dir(self.home.join("p")).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// The key that encrypts stored secrets: the given one, else the one of the home, else a new one.
@@ -155,6 +176,14 @@ impl Held {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Secret::new(text.trim().to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // That file comes after the key.
+                if self.home.join("platform.json").exists() {
+                    bail!(
+                        "{} is missing, and what was encrypted with it cannot be read without it\n\
+                         Put it back, or set HOWDAH_SECRET_KEY to what it held",
+                        path.display()
+                    );
+                }
                 let key = fresh();
                 replace(&path, key.reveal().as_bytes())?;
                 Ok(key)
@@ -206,10 +235,46 @@ mod tests {
         let held = Home::new(dir.path()).expect("short enough").hold().expect("free");
         let first = held.platform().expect("made").server;
         assert_eq!(held.platform().expect("read").server, first);
+        fs::remove_file(dir.path().join("platform.json")).expect("remove");
         let key = held.secret_key(None, || Secret::new("k".into())).expect("made");
+        held.platform().expect("made again: there is no database yet");
         assert_eq!(held.secret_key(None, || Secret::new("other".into())).expect("read"), key);
         let mode = fs::metadata(dir.path().join("secret.key")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_databases_depend_on_is_not_made_anew() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let held = Home::new(dir.path()).expect("short enough").hold().expect("free");
+        let secret = || Secret::new("k".into());
+        held.secret_key(None, secret).expect("made");
+        held.platform().expect("made");
+        fs::create_dir_all(dir.path().join("p/one")).expect("make a participant");
+        for file in ["secret.key", "platform.json"] {
+            fs::rename(dir.path().join(file), dir.path().join("away")).expect("move away");
+            let missing = match file {
+                "secret.key" => held.secret_key(None, secret).map(|_| ()),
+                _ => held.platform().map(|_| ()),
+            };
+            let said = missing.expect_err("refused").to_string();
+            assert!(said.contains(file) && said.contains("Put it back"), "{said}");
+            assert!(!dir.path().join(file).exists());
+            fs::rename(dir.path().join("away"), dir.path().join(file)).expect("move back");
+        }
+    }
+
+    #[test]
+    fn only_a_process_that_holds_the_home_is_taken_for_its_platform() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let home = Home::new(dir.path()).expect("short enough");
+        let held = home.hold().expect("free");
+        held.write_pid().expect("written");
+        assert_eq!(home.pid(), Some(nix::unistd::Pid::this()));
+        drop(held);
+        assert_eq!(home.pid(), None, "this process has let go of it");
+        fs::write(dir.path().join("run/howdah.pid"), "-1\n").expect("write");
+        assert_eq!(home.pid(), None);
     }
 
     #[test]

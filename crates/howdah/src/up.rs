@@ -49,10 +49,10 @@ async fn serve(settings: Settings, detached: bool) -> Result<()> {
 
     let home = Home::new(&settings.home)?;
     let held = home.hold()?;
+    held.write_pid()?;
     if let Some(obstacles) = doctor::obstacles(&settings) {
         anyhow::bail!("{obstacles}");
     }
-    held.write_pid()?;
 
     let stop = CancellationToken::new();
     let began = Instant::now();

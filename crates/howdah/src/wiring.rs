@@ -96,6 +96,7 @@ pub(crate) async fn start(
     let addresses = Addresses { http: http.local_addr()?, gateway: gateway.local_addr() };
 
     let control = make_control(settings, held, store.clone(), addresses.gateway)?;
+    howdah_control::check_key(&control).await?;
     control.take_over().await?;
     let agent = home.join("run/agent.sock");
     let server = held.platform()?.server;

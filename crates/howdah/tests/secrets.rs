@@ -62,3 +62,24 @@ fn m19_what_psql_is_started_with_does_not_show_the_password() {
     assert!(seen.contains("psql"), "{seen}");
     assert!(!seen.contains(password(&url)), "{seen}");
 }
+
+#[test]
+fn a_platform_does_not_start_without_the_key_of_its_secrets_or_with_another() {
+    let demo = Platform::start(env!("CARGO_BIN_EXE_howdah"), &[("HOWDAH_POOL_SIZE", "0")]);
+    let _ = demo.say("apps:create demo --no-remote").ok();
+    let _ = demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
+    let url = demo.config_var("DATABASE_URL", "demo");
+    demo.down();
+    let file = demo.home().join("secret.key");
+    let key = std::fs::read_to_string(&file).expect("the key");
+    std::fs::remove_file(&file).expect("remove the key");
+    let missing = demo.say("up --detach");
+    assert!(missing.code != 0 && missing.stderr.contains("Put it back"), "{missing:?}");
+    assert!(!file.exists(), "no other key was made");
+    std::fs::write(&file, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("write");
+    let wrong = demo.say("up --detach");
+    assert!(wrong.code != 0 && wrong.stderr.contains("another key"), "{wrong:?}");
+    std::fs::write(&file, key).expect("put the key back");
+    demo.up();
+    assert_eq!(demo.config_var("DATABASE_URL", "demo").split('@').next(), url.split('@').next());
+}

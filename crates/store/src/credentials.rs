@@ -73,6 +73,12 @@ pub async fn insert(tx: &mut Tx, new: &Credential) -> Result<()> {
     Ok(())
 }
 
+/// The one that was made last, of any database, revoked or not: something that was encrypted.
+pub async fn newest(conn: &mut Connection) -> Result<Option<Credential>> {
+    let newest = "select * from credentials order by created_at desc, id desc limit 1";
+    Ok(sqlx::query_as(newest).fetch_optional(conn).await?)
+}
+
 /// The credentials of a database that have not been revoked, the oldest (the default) first.
 ///
 /// # Errors
