@@ -67,6 +67,7 @@ pub(crate) async fn serve(
         .route("/observation", get(observation))
         .route("/participants/{id}/databases/{name}/look", post(look_now))
         .route("/participants/{id}/databases/{name}/terminate", post(terminate))
+        .route("/participants/{id}/databases/{name}/stats_reset", post(reset_statistics))
         .layer(DefaultBodyLimit::max(LARGEST_SPEC))
         .with_state(state);
     let told = stop.clone();
@@ -155,6 +156,20 @@ async fn terminate(
     let how = if asked.only_cancel { How::Cancel } else { How::Terminate };
     match bounded(look::terminate(&participant.socket_dir, &name, which, how)).await {
         Ok(terminated) => Json(json!({ "terminated": terminated })).into_response(),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
+    }
+}
+
+async fn reset_statistics(
+    Shared(state): Shared<State>,
+    InPath((id, name)): InPath<(ParticipantId, DatabaseName)>,
+) -> Response {
+    let Some(participant) = state.board.one(id).filter(|one| one.databases.contains_key(&name))
+    else {
+        return refused(StatusCode::NOT_FOUND, format!("there is no database `{name}` in {id}"));
+    };
+    match bounded(look::reset_statistics(&participant.socket_dir, &name)).await {
+        Ok(()) => Json(json!({})).into_response(),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
     }
 }

@@ -366,6 +366,8 @@ async fn k5_looks_come_by_themselves_and_when_asked_and_sessions_can_be_ended() 
     assert_eq!((look.connections, look.table_count), (1, 1));
     let unknown = agent.post(spec.id, "d_two/look", serde_json::Value::Null).await;
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    let reset = agent.post(spec.id, "d_one/stats_reset", serde_json::Value::Null).await;
+    assert_eq!(reset.status(), StatusCode::OK);
     let all = serde_json::json!({ "pid": null, "only_cancel": false });
     let response = agent.post(spec.id, "d_one/terminate", all).await;
     assert_eq!(response.json::<serde_json::Value>().await.unwrap()["terminated"], 1);

@@ -94,6 +94,17 @@ pub async fn terminate(
     Ok(rows.first().map_or(0, |row| row.get(0)))
 }
 
+/// Sets PostgreSQL's statistics of one database back to zero.
+///
+/// # Errors
+/// See [`SqlError`].
+pub async fn reset_statistics(socket_dir: &Path, database: &DatabaseName) -> Result<(), SqlError> {
+    let connection = Connection::open(socket_dir, database.as_str(), Limits::LOOK).await?;
+    connection.run("select pg_stat_reset()").await?;
+    connection.close().await;
+    Ok(())
+}
+
 /// What tells whether a database was used: it changes with every session, of the platform as well.
 pub type Sessions = i64;
 

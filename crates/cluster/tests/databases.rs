@@ -191,7 +191,7 @@ async fn a_creation_that_is_cut_at_any_statement_is_completed_by_the_next() {
         let home = Home::new();
         let cluster = home.running(&major, "a").await;
         let mut one = Tenant::new("one");
-        one.spec.extensions = vec!["hstore".to_owned()];
+        one.spec.extensions = vec!["hstore".to_owned(), "not_installed".to_owned()];
         let cuts = cut_everywhere(
             &cluster,
             async |cluster, _| {
@@ -201,8 +201,8 @@ async fn a_creation_that_is_cut_at_any_statement_is_completed_by_the_next() {
             async |cluster, _| is_whole(cluster, &one).await,
         )
         .await;
-        // The look, then: create, open, create extension, exchange.
-        assert_eq!(cuts, 5);
+        // The look, then: create, open, what is installed, create extension, exchange.
+        assert_eq!(cuts, 6);
     }
 }
 
@@ -411,6 +411,9 @@ async fn k5_a_look_has_the_figures_and_sessions_can_be_ended_in_one_database_onl
         let seen = look::look(&cluster.socket_dir, &one.name, at).await.unwrap();
         assert_eq!((seen.connections, seen.table_count, seen.row_count), (1, 2, 2000));
         assert!(seen.size_bytes > 1_000_000 && seen.seq_scans >= 2);
+        look::reset_statistics(&cluster.socket_dir, &one.name).await.unwrap();
+        let seen = look::look(&cluster.socket_dir, &one.name, at).await.unwrap();
+        assert_eq!((seen.seq_scans, seen.connections), (0, 1));
         let begin = Instant::now();
         let ended =
             look::terminate(&cluster.socket_dir, &one.name, look::Which::All, look::How::Terminate);

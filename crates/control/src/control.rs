@@ -233,6 +233,17 @@ impl Control {
         Ok(ended.await?)
     }
 
+    /// Sets PostgreSQL's statistics of a database back to zero.
+    ///
+    /// # Errors
+    /// When it has not been placed, or its agent does not answer.
+    pub async fn reset_statistics(&self, database: DatabaseId) -> Result<()> {
+        let (placed, server) = self.house_of(database).await?;
+        let participant = placed.database.participant_id.context("it has not been placed yet")?;
+        let name = &placed.database.name;
+        Ok(self.servers().reset_statistics(&server, participant, name).await?)
+    }
+
     async fn house_of(&self, database: DatabaseId) -> Result<(Placed, Server)> {
         let mut conn = self.reader().get().await?;
         let placed = databases::list_placed(&mut conn, &[database.0]).await?.pop();

@@ -70,4 +70,12 @@ pub trait Servers: Send + Sync {
         database: &'a DatabaseName,
         which: Terminate,
     ) -> Answer<'a, u32>;
+
+    /// Sets PostgreSQL's statistics of a database back to zero.
+    fn reset_statistics<'a>(
+        &'a self,
+        server: &'a Server,
+        participant: ParticipantId,
+        database: &'a DatabaseName,
+    ) -> Answer<'a, ()>;
 }

@@ -49,6 +49,5 @@ not_offered! {
     pooling     "Connection pooling";
     processes   "Running processes";
     settings    "Changing settings";
-    statistics  "Resetting statistics";
     upgrades    "Upgrading to another version";
 }

@@ -17,6 +17,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use crate::error::{Cause, Error};
+use crate::repeat::is_question;
 
 /// Clients give up after 60 s: whatever takes longer has to be an operation.
 const LIMIT: Duration = Duration::from_secs(58);
@@ -39,7 +40,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert("request-id", value);
     }
-    if !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    let reads = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !reads && !is_question(&route) {
         let account = response.extensions().get::<AccountId>();
         let account = account.map_or_else(|| "-".to_owned(), ToString::to_string);
         info!(

@@ -60,6 +60,9 @@ fn key(request: &Request) -> Option<Key> {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return None;
     }
+    if is_question(request.uri().path()) {
+        return None;
+    }
     let caller = request.extensions().get::<Caller>()?;
     Some(Key {
         account: caller.id(),
@@ -67,6 +70,11 @@ fn key(request: &Request) -> Option<Key> {
         method: request.method().to_string(),
         path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
     })
+}
+
+/// Whether a `POST` to this path or route only asks.
+pub(crate) fn is_question(path: &str) -> bool {
+    path.starts_with("/actions/")
 }
 
 /// The client's own id of the request: the first of the list, the others are of earlier ones.

@@ -81,6 +81,7 @@ routes! { TOKEN, token:
     get    "/client/v11/databases/{database}"                     databases::show;
     get    "/client/v11/databases/{database}/wait_status"         databases::wait_status;
     put    "/client/v11/databases/{database}/reset"               databases::reset;
+    put    "/client/v11/databases/{database}/stats_reset"         databases::reset_statistics;
     post   "/client/v11/databases/{database}/connection_reset"    databases::end_sessions;
     get    "/postgres/v0/databases/{database}/credentials"        credentials::list;
     get    "/postgres/v0/databases/{database}/credentials/{name}" credentials::show;
@@ -115,7 +116,6 @@ routes! { NOT_OFFERED, refused:
     get    "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
     post   "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
     delete "/client/v11/databases/{database}/transfer-schedules/{schedule}"   not_offered::backups;
-    put    "/client/v11/databases/{database}/stats_reset"                     not_offered::statistics;
     put    "/client/v11/databases/{database}/unfollow"                        not_offered::followers;
     get    "/client/v11/databases/{database}/links"                           not_offered::links;
     post   "/client/v11/databases/{database}/links"                           not_offered::links;

@@ -65,7 +65,8 @@ impl Databases {
         }
     }
 
-    /// Extensions that the platform promised for a new database. They are the platform's own.
+    /// Extensions that the platform promised for a new database. They are the platform's own. One
+    /// that is not installed here is left out: it would hold the database up for ever.
     async fn create_extensions(&self, made: &str, spec: &DatabaseSpec) -> Result<(), SqlError> {
         let open = format!(
             "revoke all on database {made} from public; \
@@ -73,7 +74,9 @@ impl Databases {
         );
         self.connection.run(&open).await?;
         let inside = self.cluster.connect(made, Limits::WORK).await?;
-        for extension in &spec.extensions {
+        let rows = inside.rows("select name::text from pg_available_extensions", &[]).await?;
+        let there: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        for extension in spec.extensions.iter().filter(|name| there.contains(name)) {
             let extension = identifier(extension);
             let create =
                 format!("create extension if not exists {extension} schema public cascade");

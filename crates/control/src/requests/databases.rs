@@ -178,6 +178,21 @@ pub async fn end_sessions(control: &Control, addon: &Addon) -> Result<u32> {
     })
 }
 
+/// Sets PostgreSQL's statistics of a database back to zero.
+///
+/// # Errors
+/// [`Error::Forbidden`] for those who may only use it; [`Error::Unavailable`] when the agent of its
+/// server does not answer.
+pub async fn reset_statistics(control: &Control, addon: &Addon) -> Result<()> {
+    check_owned(addon)?;
+    control.reset_statistics(addon.id).await.map_err(|error| {
+        Error::Unavailable(format!(
+            "The statistics of {} could not be reset: {error}. Try again.",
+            addon.name
+        ))
+    })
+}
+
 /// How far a reset came while it was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {

@@ -140,4 +140,17 @@ impl Servers for HttpServers {
             Ok(read::<Terminated>(response).await?.terminated)
         })
     }
+
+    fn reset_statistics<'a>(
+        &'a self,
+        server: &'a Server,
+        participant: ParticipantId,
+        database: &'a DatabaseName,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let url = format!("{base}/participants/{participant}/databases/{database}/stats_reset");
+            send(client.post(url), BOUND).await.map(|_| ())
+        })
+    }
 }

@@ -397,6 +397,15 @@ impl Servers for Agent {
         Box::pin(async move { Ok(look(self.stage.now())) })
     }
 
+    fn reset_statistics<'a>(
+        &'a self,
+        _server: &'a Server,
+        _participant: ParticipantId,
+        _database: &'a DatabaseName,
+    ) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn terminate<'a>(
         &'a self,
         _server: &'a Server,

@@ -133,3 +133,14 @@ pub(crate) async fn end_sessions(
     let ended = databases::end_sessions(web.control(), &addon).await?;
     Ok(Json(json!({ "message": "Connections terminated", "terminated": ended })))
 }
+
+/// Sets PostgreSQL's statistics of a database back to zero.
+pub(crate) async fn reset_statistics(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Result<Json<Value>> {
+    let addon = web.addon(&caller, &database).await?;
+    databases::reset_statistics(web.control(), &addon).await?;
+    Ok(Json(json!({ "message": "The statistics have been reset." })))
+}

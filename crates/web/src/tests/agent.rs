@@ -133,6 +133,15 @@ impl Servers for Agent {
         })
     }
 
+    fn reset_statistics<'a>(
+        &'a self,
+        _: &'a Server,
+        _: ParticipantId,
+        _: &'a DatabaseName,
+    ) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn terminate<'a>(
         &'a self,
         _: &'a Server,

@@ -145,6 +145,8 @@ async fn d23_all_sessions_are_ended_and_counted() {
     let ground = ground("heroku-postgresql:hobby-dev").await;
     let ended = ground.call("POST", &format!("{DATABASE}/connection_reset"), Value::Null).await;
     assert_eq!(ended.ok(), json!({ "message": "Connections terminated", "terminated": 2 }));
+    let reset = ground.call("PUT", &format!("{DATABASE}/stats_reset"), Value::Null).await;
+    assert_eq!(reset.ok(), json!({ "message": "The statistics have been reset." }));
 }
 
 #[tokio::test]
@@ -160,6 +162,7 @@ async fn those_who_only_use_a_database_may_read_it_and_not_change_it() {
     assert_eq!(ground.call_as(&other, "GET", DATABASE, &Value::Null).await.status, 200);
     for (method, path) in [
         ("PUT", format!("{DATABASE}/reset")),
+        ("PUT", format!("{DATABASE}/stats_reset")),
         ("POST", format!("{DATABASE}/connection_reset")),
         ("DELETE", "/apps/shop/addons/postgresql-one".to_owned()),
         ("PATCH", "/apps/shop/addons/postgresql-one".to_owned()),
