@@ -83,3 +83,36 @@ fn explain(response: Response, id: Uuid, method: &Method, route: &str) -> Respon
     *explained.extensions_mut() = response.extensions().clone();
     explained
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    async fn ask(path: &str) -> (StatusCode, String) {
+        let router: Router = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("on purpose") }))
+            .route("/secret", get(async || Error::internal(anyhow::anyhow!("geheim"))))
+            .layer(from_fn(observe));
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("an answer");
+        let status = response.status();
+        let body = to_bytes(response.into_body(), 1 << 16).await.expect("a body");
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_an_error_of_ours_are_a_500_with_the_requests_id_and_nothing_else() {
+        for path in ["/panic", "/secret"] {
+            let (status, body) = ask(path).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(body.contains("its log says why under request id"), "{body}");
+            assert!(!body.contains("geheim") && !body.contains("purpose"), "{body}");
+        }
+    }
+}
