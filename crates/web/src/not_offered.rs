@@ -48,6 +48,6 @@ not_offered! {
     maintenance "Planned maintenance";
     pooling     "Connection pooling";
     processes   "Running processes";
-    settings    "Changing settings";
+    settings    "Showing and changing settings";
     upgrades    "Upgrading to another version";
 }
