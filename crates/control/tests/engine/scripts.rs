@@ -206,6 +206,59 @@ async fn an_order_that_arrives_after_the_end_is_undone() {
     assert!(script.ground.agent.world().housed.is_empty(), "and it is removed again");
 }
 
+/// The agent has made a participant, but nobody has seen that yet; then it is not wanted any more.
+/// That nobody sees it does not mean that it is gone.
+#[tokio::test]
+async fn what_was_never_seen_is_only_gone_once_the_agent_was_told_to_remove_it() {
+    let ground = Ground::new(1).await;
+    let mut worker = ground.worker(0).await;
+    let app = ground.apps[0];
+    let (id, _) = ground.ask_for_database(app, "standard-2", 1).await;
+    ground.work(&mut worker).await;
+    ground.work(&mut worker).await;
+    while ground.agent.step() {}
+    assert_eq!(ground.agent.world().housed.len(), 1, "it was made");
+    ground.agent.world().reachable = false;
+    let destroy = ground.ask(Operation::Destroy, id, app).await.expect("not refused");
+    for _ in 0..20 {
+        while ground.work(&mut worker).await {}
+        ground.stage.pass(Duration::from_millis(300));
+    }
+    let mut conn = ground.store.reader().get().await.expect("a connection");
+    let asked = howdah_store::operations::get(&mut conn, destroy).await.expect("get");
+    let outcome = asked.map(|asked| asked.outcome);
+    assert_eq!(outcome, Some(howdah_model::operation::Outcome::Running), "nothing is known");
+    ground.agent.world().reachable = true;
+    ground.settle(&mut worker, A_WHILE).await;
+    assert!(ground.agent.world().housed.is_empty());
+}
+
+/// In a shared participant, a database that nobody has seen yet is not gone before the agent has
+/// applied a spec without it.
+#[tokio::test]
+async fn a_database_that_was_never_seen_is_only_gone_once_a_spec_without_it_was_applied() {
+    let ground = Ground::new(1).await;
+    let mut worker = ground.worker(1).await;
+    worker.control.fill_pools().await.expect("fill the pool");
+    ground.settle(&mut worker, A_WHILE).await;
+    let app = ground.apps[0];
+    let (id, _) = ground.ask_for_database(app, "hobby-dev", 1).await;
+    ground.work(&mut worker).await;
+    ground.work(&mut worker).await;
+    ground.show(&worker).await;
+    ground.ask(Operation::Destroy, id, app).await.expect("not refused");
+    for _ in 0..20 {
+        while ground.work(&mut worker).await {}
+        ground.stage.pass(Duration::from_millis(300));
+    }
+    let mut conn = ground.store.reader().get().await.expect("a connection");
+    let database = databases::get(&mut conn, id).await.expect("get").expect("there");
+    assert_eq!(database.state, State::Removing, "the agent has not done anything yet");
+    ground.settle(&mut worker, A_WHILE).await;
+    let database = databases::get(&mut conn, id).await.expect("get").expect("there");
+    assert_eq!(database.state, State::Removed);
+}
+
 #[tokio::test]
 async fn routes_follow_the_life_of_a_database() {
     let ground = Ground::new(1).await;

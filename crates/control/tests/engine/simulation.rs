@@ -100,11 +100,11 @@ impl Simulation {
                     self.ground.agent.step();
                 }
             }
-            73..83 => self.deliver().await,
-            83..86 => {
+            73..81 => self.deliver().await,
+            81..85 => {
                 self.ground.agent.deliver_late();
             }
-            86..91 => self.time_passes(),
+            85..91 => self.time_passes(),
             91..96 => self.people_ask().await,
             96 => self.ground.agent.disturb(),
             97 => self.outage(),
@@ -129,7 +129,9 @@ impl Simulation {
     async fn turn(&mut self) {
         let chance = self.ground.chance.clone();
         let worker = self.some_worker();
-        let choices = worker.claimed.len() + worker.turns.held();
+        // Who is held stays so for a while.
+        let held = if chance.per_mille(300) { worker.turns.held() } else { 0 };
+        let choices = worker.claimed.len() + held;
         if choices == 0 {
             return;
         }
@@ -152,7 +154,7 @@ impl Simulation {
         if self.ground.agent.world().reachable {
             self.made.push(self.ground.agent.observation(now));
         }
-        if self.made.len() > 4 {
+        if self.made.len() > 6 {
             self.made.remove(0);
         }
         let chance = self.ground.chance.clone();
@@ -166,7 +168,10 @@ impl Simulation {
 
     fn time_passes(&mut self) {
         let chance = &self.ground.chance;
+        let held = self.workers.iter().any(|worker| worker.turns.held() > 0);
         let millis = match chance.below(200) {
+            // Long enough for the claim of whoever is held to run out.
+            0..60 if held => 16_000,
             0..140 => chance.below(300),
             140..190 => chance.below(3_000),
             190..199 => chance.below(40_000),
@@ -199,7 +204,9 @@ impl Simulation {
         };
         let available = self.live(&["available"]).await;
         let some = if kind == Operation::Reset && !available.is_empty() { available } else { live };
-        let database = *chance.pick(&some).expect("there are databases");
+        let newest = kind == Operation::Destroy && chance.per_mille(500);
+        let some = if newest { &some[some.len() - 1..] } else { &some };
+        let database = *chance.pick(some).expect("there are databases");
         let asked = self.ground.ask(kind, database, app).await;
         self.log.push(format!("ask to {kind} {database}: {asked:?}"));
     }
