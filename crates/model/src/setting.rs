@@ -45,13 +45,13 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "HOWDAH_ETCD_ENDPOINTS",
-        default: "an etcd that the platform runs for itself",
-        means: "addresses of etcd, separated by commas",
+        default: "not used yet",
+        means: "addresses of etcd, separated by commas: for leases, with high availability",
     },
     Setting {
         name: "HOWDAH_ARCHIVE_URL",
         default: "a directory below HOWDAH_HOME",
-        means: "object store for WAL, base backups and dumps (used by the archive, not yet there)",
+        means: "object store for WAL, base backups and dumps: not used yet",
     },
     Setting {
         name: "HOWDAH_PG_BINDIRS",
