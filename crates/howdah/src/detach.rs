@@ -1,15 +1,23 @@
 //! `howdah up --detach`: the platform as a process of its own, and back to the shell when it answers.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::home::Home;
+use crate::home::{Addresses, Home};
 use crate::settings::Settings;
 use crate::up::READY;
+
+/// How long a platform that is starting already is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at it, and for one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts the serving process and relays what it says until it is ready or has failed.
 pub(crate) fn run(settings: &Settings) -> ExitCode {
@@ -37,13 +45,13 @@ fn start(settings: &Settings) -> Result<bool> {
     for line in BufReader::new(stdout).lines() {
         let line = line.context("read the platform's output")?;
         if line == READY {
-            println!(
+            say(&format!(
                 "\nIt goes on in the background; `howdah down` stops it. Log: {}",
                 log.display()
-            );
+            ));
             return Ok(true);
         }
-        println!("{line}");
+        say(&line);
     }
     // The output ended without the word: the process has failed, and said why on stderr.
     let status = child.wait().context("wait for the platform's process")?;
@@ -51,16 +59,35 @@ fn start(settings: &Settings) -> Result<bool> {
     Ok(false)
 }
 
-/// Says that there is nothing to do. A platform that is still starting counts as up.
+fn say(line: &str) {
+    // Whoever reads it may have read enough (`| head -1`); the platform goes on all the same.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Says that there is nothing to do, once the platform that holds the home answers.
+#[expect(clippy::disallowed_methods, reason = "this process does nothing but wait")]
 fn already_up(home: &Home) -> bool {
-    match home.addresses() {
-        Some(addresses) => println!(
-            "Howdah is up already: http://{}, gateway {}.",
-            addresses.http, addresses.gateway
-        ),
-        None => println!("Howdah is starting already."),
+    let began = Instant::now();
+    while home.is_held() {
+        let answering = home
+            .addresses()
+            .filter(|addresses| TcpStream::connect_timeout(&addresses.http, PAUSE).is_ok());
+        if let Some(Addresses { http, gateway }) = answering {
+            say(&format!("Howdah is up already: http://{http}, gateway {gateway}."));
+            return true;
+        }
+        if began.elapsed() > PATIENCE {
+            break;
+        }
+        std::thread::sleep(PAUSE);
     }
-    true
+    eprintln!(
+        " !    another platform was starting on {} and does not answer\n \
+         !    See {}",
+        home.path.display(),
+        home.join("log/howdah.log").display()
+    );
+    false
 }
 
 fn spawn(log: &Path) -> Result<Child> {

@@ -174,7 +174,12 @@ impl Held {
         }
         let path = self.home.join("secret.key");
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Secret::new(text.trim().to_owned())),
+            Ok(text) => {
+                // One that was put back from a copy may be readable for everybody.
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+                    .with_context(|| format!("keep {} from others", path.display()))?;
+                Ok(Secret::new(text.trim().to_owned()))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 // That file comes after the key.
                 if self.home.join("platform.json").exists() {
@@ -238,6 +243,8 @@ mod tests {
         fs::remove_file(dir.path().join("platform.json")).expect("remove");
         let key = held.secret_key(None, || Secret::new("k".into())).expect("made");
         held.platform().expect("made again: there is no database yet");
+        let path = dir.path().join("secret.key");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("let all read it");
         assert_eq!(held.secret_key(None, || Secret::new("other".into())).expect("read"), key);
         let mode = fs::metadata(dir.path().join("secret.key")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -195,3 +195,28 @@ fn tenant_databases(demo: &Platform) -> String {
     }
     left
 }
+
+#[test]
+fn whoever_of_several_starts_says_that_it_is_up_the_platform_answers_then() {
+    let demo = Platform::prepare(env!("CARGO_BIN_EXE_howdah"), &[("HOWDAH_POOL_SIZE", "0")]);
+    let starts = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let start = demo.say("up --detach");
+                    (start.code, demo.say("apps").code)
+                })
+            })
+            .collect();
+        starts.into_iter().map(|start| start.join().expect("a start")).collect::<Vec<_>>()
+    });
+    let up: Vec<_> = starts.iter().filter(|(start, _)| *start == 0).collect();
+    assert!(!up.is_empty() && up.iter().all(|(_, apps)| *apps == 0), "{starts:?}");
+    let late = demo.say("up --detach");
+    assert!(late.code == 0 && late.stdout.contains("up already"), "{late:?}");
+    demo.down();
+    let line = format!("{} up --detach | head -c 1", env!("CARGO_BIN_EXE_howdah"));
+    let short = demo.program("sh", &["-c", &line], &[]);
+    assert!(!short.stderr.contains("panicked"), "{short:?}");
+    wait_until("it answers", || demo.say("apps").code == 0);
+}
