@@ -1,5 +1,7 @@
 //! Accounts: people with a login.
 
+use std::collections::HashMap;
+
 use howdah_model::ids::AccountId;
 use jiff::Timestamp;
 use sqlx::FromRow;
@@ -57,6 +59,20 @@ pub async fn password_hash(conn: &mut Connection, id: AccountId) -> Result<Optio
             .fetch_optional(conn)
             .await?;
     Ok(hash.flatten())
+}
+
+/// The e-mail addresses of some accounts.
+pub async fn emails(
+    conn: &mut Connection,
+    ids: &[AccountId],
+) -> Result<HashMap<AccountId, String>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let all: Vec<(Uuid, String)> =
+        sqlx::query_as("select id, email from accounts where id = any($1)")
+            .bind(ids)
+            .fetch_all(conn)
+            .await?;
+    Ok(all.into_iter().map(|(id, email)| (AccountId(id), email)).collect())
 }
 
 /// Whether there is any account: a platform that was never used has none.

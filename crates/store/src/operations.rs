@@ -231,6 +231,27 @@ pub async fn list_of_app(conn: &mut Connection, app: AppId, limit: u32) -> Resul
     Ok(all)
 }
 
+/// The newest operations on a database, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list_of_database(
+    conn: &mut Connection,
+    database: DatabaseId,
+    limit: u32,
+) -> Result<Vec<Operation>> {
+    let all = sqlx::query_as(
+        "select o.*, m.state, m.since, m.last_error
+         from operations o join machines m using (id)
+         where o.database_id = $1 order by o.created_at desc, m.serial desc limit $2",
+    )
+    .bind(database.0)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    Ok(all)
+}
+
 /// Records which incarnation a reset has asked for.
 ///
 /// # Errors

@@ -158,6 +158,7 @@ routes! { PAGES, pages:
     post   "/dashboard/apps"                             dashboard::create;
     post   "/dashboard/apps/{app}/databases"             dashboard::add_database;
     post   "/dashboard/databases/{database}/reveal"      dashboard::reveal;
+    post   "/dashboard/databases/{database}/promote"     dashboard::promote;
     post   "/dashboard/databases/{database}/reset"       dashboard::reset;
     post   "/dashboard/databases/{database}/destroy"     dashboard::destroy;
     post   "/dashboard/logout"                           dashboard::log_out;
@@ -170,6 +171,7 @@ routes! { DOORS, doors:
     get    "/signup"                                     dashboard::signup;
     post   "/signup"                                     dashboard::sign_up;
     get    "/dashboard/howdah.css"                       dashboard::style;
+    get    "/dashboard/howdah.svg"                       dashboard::icon;
 }
 
 /// Everything that listens on `HOWDAH_LISTEN`.

@@ -2,16 +2,21 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use howdah_control::requests::addons;
 use howdah_control::requests::databases::{self, DEFAULT, Shown};
-use howdah_control::requests::{Error as Refusal, addons};
+use howdah_model::database::Database;
+use howdah_model::machine::Machine as _;
+use howdah_model::name::PRIMARY;
 use howdah_store::addons::Addon;
+use howdah_store::attachments::{self, Attachment};
 use howdah_store::transitions::{self, Transition};
 use serde::Deserialize;
 
-use super::pages::{Result, go_to, page};
+use super::activity::{self, Entry};
+use super::pages::{Notice, Result, moment, page};
 use super::session::{Bare, Visitor};
 use crate::Web;
 use crate::data::databases::facts;
@@ -24,38 +29,104 @@ const RECENT: usize = 100;
 #[template(path = "database.html")]
 struct Page {
     visitor: Visitor,
+    notice: Option<Notice>,
     addon: Addon,
+    /// What its state means.
+    means: &'static str,
+    /// Its names on the apps that the visitor sees.
+    attached: Vec<Attachment>,
+    /// Whether it is the primary database of its app.
+    primary: bool,
     credential: Option<Shown>,
     rows: Vec<Row>,
+    activity: Vec<Entry>,
     history: Vec<Transition>,
 }
 
-async fn find(web: &Web, visitor: &Visitor, name: &str) -> Result<Addon> {
+/// The add-on with a name or id that the visitor may see.
+pub(super) async fn find(web: &Web, visitor: &Visitor, name: &str) -> Result<Addon> {
     let mut conn = web.read().await?;
     Ok(addons::find(&mut conn, visitor.id(), name).await?)
 }
 
-async fn render(
+/// The page, with what there is to say of the form that led to it.
+pub(super) async fn render(
     web: &Web,
     visitor: Visitor,
     addon: Addon,
     credential: Option<Shown>,
+    notice: Option<Notice>,
 ) -> Result<Response> {
     let rows = info::rows(&facts(web, &addon).await?);
-    let mut history = transitions::list(&mut *web.read().await?, &[addon.id.0]).await?;
+    let mut conn = web.read().await?;
+    let mut history = transitions::list(&mut conn, &[addon.id.0]).await?;
     history.reverse();
     history.truncate(RECENT);
-    let shown = Page { visitor, addon, credential, rows, history };
-    Ok(page(StatusCode::OK, &shown))
+    let activity = activity::of_database(&mut conn, addon.id).await?;
+    let mut attached = attachments::list_visible(&mut conn, visitor.id()).await?;
+    attached.retain(|one| one.database_id == addon.id);
+    drop(conn);
+    let on_app = |one: &Attachment| one.app_id == addon.app_id && one.name.as_str() == PRIMARY;
+    let primary = attached.iter().any(on_app);
+    let row = Database::TABLE.iter().find(|row| row.state == addon.state);
+    let means = row.map_or("", |row| row.means);
+    let status = Notice::status(notice.as_ref());
+    let shown = Page {
+        visitor,
+        notice,
+        addon,
+        means,
+        attached,
+        primary,
+        credential,
+        rows,
+        activity,
+        history,
+    };
+    Ok(page(status, &shown))
+}
+
+/// What was done to the database before its page was asked for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Done {
+    /// It was emptied.
+    Reset,
+    /// It is being emptied.
+    Resetting,
+    /// It became the primary.
+    Promoted,
+}
+
+impl Done {
+    fn notice(self, addon: &Addon) -> Notice {
+        let Addon { name, app_name, .. } = addon;
+        Notice::done(match self {
+            Self::Reset => format!("{name} was reset: it is empty. Its URL is as it was."),
+            Self::Resetting => {
+                format!("{name} is being reset. The history below tells when it is done.")
+            }
+            Self::Promoted => {
+                format!("{name} was promoted: DATABASE_URL of {app_name} points to it.")
+            }
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct News {
+    done: Option<Done>,
 }
 
 pub(crate) async fn show(
     State(web): State<Web>,
     visitor: Visitor,
     Path(name): Path<String>,
+    news: Result<Query<News>, QueryRejection>,
 ) -> Result<Response> {
     let addon = find(&web, &visitor, &name).await?;
-    render(&web, visitor, addon, None).await
+    let notice = news.ok().and_then(|news| news.done).map(|done| done.notice(&addon));
+    render(&web, visitor, addon, None, notice).await
 }
 
 /// The page with the connection in clear: asked for by a form, so that no link leads to it.
@@ -70,50 +141,5 @@ pub(crate) async fn reveal(
     let mut conn = web.read().await?;
     let credential = databases::credential(web.control(), &mut conn, &addon, DEFAULT).await?;
     drop(conn);
-    render(&web, visitor, addon, Some(credential)).await
-}
-
-/// The name of the database, typed by somebody who means it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Confirmed {
-    csrf: String,
-    confirm: String,
-}
-
-impl Confirmed {
-    fn check(&self, visitor: &Visitor, addon: &Addon) -> Result<()> {
-        visitor.check(&self.csrf)?;
-        if self.confirm.trim() == addon.name.as_str() {
-            return Ok(());
-        }
-        Err(Refusal::Invalid(format!(
-            "Confirmation did not match {}. Nothing was changed.",
-            addon.name
-        ))
-        .into())
-    }
-}
-
-pub(crate) async fn reset(
-    State(web): State<Web>,
-    visitor: Visitor,
-    Path(name): Path<String>,
-    Form(form): Form<Confirmed>,
-) -> Result<Response> {
-    let addon = find(&web, &visitor, &name).await?;
-    form.check(&visitor, &addon)?;
-    databases::reset(web.control(), visitor.id(), &addon, Vec::new()).await?;
-    Ok(go_to(&format!("/databases/{}", addon.name)))
-}
-
-pub(crate) async fn destroy(
-    State(web): State<Web>,
-    visitor: Visitor,
-    Path(name): Path<String>,
-    Form(form): Form<Confirmed>,
-) -> Result<Response> {
-    let addon = find(&web, &visitor, &name).await?;
-    form.check(&visitor, &addon)?;
-    addons::destroy(web.control(), visitor.id(), &addon, false).await?;
-    Ok(go_to(&format!("/apps/{}", addon.app_name)))
+    render(&web, visitor, addon, Some(credential), None).await
 }

@@ -1,14 +1,13 @@
 //! How a page goes out, and what it may do in a browser.
 
 use askama::Template;
-use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 
 use crate::error::{Cause, Error};
 
@@ -17,7 +16,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// What a handler of a page answers.
-pub(crate) type Result<T> = std::result::Result<T, Failed>;
+pub(crate) type Result<T, E = Failed> = std::result::Result<T, E>;
 
 /// A page.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
@@ -82,23 +81,46 @@ impl IntoResponse for Failed {
     }
 }
 
-/// The style of all pages.
-pub(crate) async fn style() -> Response {
-    let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "max-age=3600")];
-    (headers, include_str!("../../templates/howdah.css")).into_response()
+/// What a page says of the form that led to it.
+#[derive(Debug)]
+pub(super) struct Notice {
+    status: StatusCode,
+    pub(super) class: &'static str,
+    pub(super) role: &'static str,
+    pub(super) text: String,
 }
 
-/// Sends browsers to the page where the API has an object at the same path: `/apps/NAME`.
-pub(crate) async fn to_pages(mut request: Request, next: Next) -> Response {
-    let accepts = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let is_browser = accepts.is_some_and(|accept| accept.contains("text/html"));
-    if is_browser && request.method() == Method::GET {
-        let name = request.uri().path().strip_prefix("/apps/");
-        if let Some(name) = name.filter(|name| !name.is_empty() && !name.contains('/'))
-            && let Ok(uri) = format!("/dashboard/apps/{name}").parse::<Uri>()
-        {
-            *request.uri_mut() = uri;
+impl Notice {
+    /// It was done.
+    pub(super) fn done(text: String) -> Self {
+        Self { status: StatusCode::OK, class: "done", role: "status", text }
+    }
+
+    /// Why it was not done, for the page with the form.
+    ///
+    /// # Errors
+    /// With the error itself when that page would not help: the thing is not there, is another's,
+    /// or the platform failed.
+    pub(super) fn refused(error: impl Into<Failed>) -> Result<Self> {
+        match error.into() {
+            Failed::Error(error)
+                if error.message.is_some()
+                    && !matches!(error.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) =>
+            {
+                let (class, role) = ("problem", "alert");
+                Ok(Self { status: error.status, class, role, text: error.text() })
+            }
+            other => Err(other),
         }
     }
-    next.run(request).await
+
+    /// The status of a page that says this.
+    pub(super) fn status(notice: Option<&Self>) -> StatusCode {
+        notice.map_or(StatusCode::OK, |notice| notice.status)
+    }
+}
+
+/// A time as pages show it, to the second.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

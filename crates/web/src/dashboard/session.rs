@@ -85,6 +85,8 @@ struct Enter {
     title: &'static str,
     action: &'static str,
     autocomplete: &'static str,
+    /// What the password has to be.
+    hint: &'static str,
     other: &'static str,
     other_title: &'static str,
     email: String,
@@ -96,8 +98,9 @@ fn enter_login(email: String, problem: Option<String>) -> Enter {
         title: "Log in",
         action: "/login",
         autocomplete: "current-password",
+        hint: "or a key of the account, as `howdah auth:token` prints it",
         other: "/signup",
-        other_title: "Sign up instead",
+        other_title: "No account yet? Sign up",
         email,
         problem,
     }
@@ -108,8 +111,9 @@ fn enter_signup(email: String, problem: Option<String>) -> Enter {
         title: "Sign up",
         action: "/signup",
         autocomplete: "new-password",
+        hint: "8 characters or more",
         other: "/login",
-        other_title: "Log in instead",
+        other_title: "Have an account? Log in",
         email,
         problem,
     }

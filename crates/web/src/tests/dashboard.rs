@@ -77,8 +77,9 @@ async fn a1_a11_a12_a_person_signs_up_makes_an_app_and_adds_and_removes_a_databa
     assert_eq!((made.status, made.header("location")), (303, "/apps/demo"));
     let form = format!("csrf={csrf}&plan=heroku-postgresql%3Ahobby-dev");
     let added = browser.post("/dashboard/apps/demo/databases", &form).await;
-    assert_eq!((added.status, added.header("location")), (303, "/apps/demo"));
-    let app = browser.get("/apps/demo").await;
+    assert_eq!(added.status, 303, "{}", added.html);
+    let app = browser.get(added.header("location")).await;
+    assert!(app.html.contains("was added and is available"), "{}", app.html);
     for text in ["Heroku Postgres :: Hobby-dev", "DATABASE_URL", "Attach DATABASE", "Available"] {
         assert!(app.html.contains(text), "{text} in {}", app.html);
     }
@@ -95,16 +96,82 @@ async fn a1_a11_a12_a_person_signs_up_makes_an_app_and_adds_and_removes_a_databa
     let revealed = browser.post(&reveal, &format!("csrf={csrf}")).await;
     assert!(revealed.html.contains(&url));
     assert_eq!(revealed.header("cache-control"), "no-store");
-    for (what, to) in [("reset", page.as_str()), ("destroy", "/apps/demo")] {
+    let reset = format!("{page}?done=reset");
+    let destroyed = format!("/apps/demo?destroyed={name}");
+    for (what, to) in [("reset", reset), ("destroy", destroyed)] {
         let path = format!("/dashboard/databases/{name}/{what}");
         let wrong = browser.post(&path, &format!("csrf={csrf}&confirm=demo")).await;
         assert_eq!(wrong.status, 422);
         assert!(wrong.html.contains("Confirmation did not match"), "{}", wrong.html);
+        assert!(wrong.html.contains("Statistics"), "it is the page with the form");
         let right = browser.post(&path, &format!("csrf={csrf}&confirm={name}")).await;
-        assert_eq!((right.status, right.header("location")), (303, to), "{}", right.html);
+        assert_eq!((right.status, right.header("location")), (303, &*to), "{}", right.html);
     }
     assert_eq!(browser.get(&page).await.status, 404);
     assert!(browser.get("/apps/demo").await.html.contains("Detach DATABASE"));
+}
+
+#[tokio::test]
+async fn a_refused_form_comes_back_with_what_was_typed_and_says_why() {
+    let ground = Ground::new().await;
+    ground.app("taken").await;
+    let browser = Browser::signed_up(&ground, "new@example.com").await;
+    let csrf = browser.get("/").await.csrf().to_owned();
+    let made = browser.post("/dashboard/apps", &format!("csrf={csrf}&name=taken")).await;
+    assert_eq!(made.status, 422);
+    assert!(made.html.contains("already taken") && made.html.contains("value=\"taken\""));
+    browser.post("/dashboard/apps", &format!("csrf={csrf}&name=demo")).await;
+    let form = format!("csrf={csrf}&plan=heroku-postgresql%3Anone");
+    let added = browser.post("/dashboard/apps/demo/databases", &form).await;
+    assert_eq!(added.status, 422);
+    assert!(added.html.contains("role=\"alert\"") && added.html.contains("Config vars"));
+}
+
+#[tokio::test]
+async fn c10_a25_a_promotion_and_a_reset_are_in_the_activity_with_who_did_them() {
+    let ground = Ground::new().await;
+    let browser = Browser::signed_up(&ground, "new@example.com").await;
+    let csrf = browser.get("/").await.csrf().to_owned();
+    browser.post("/dashboard/apps", &format!("csrf={csrf}&name=demo")).await;
+    let form = format!("csrf={csrf}&plan=heroku-postgresql%3Ahobby-dev");
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let added = browser.post("/dashboard/apps/demo/databases", &form).await;
+        let (_, name) = added.header("location").split_once("added=").expect("a name");
+        names.push(name.to_owned());
+    }
+    let page = format!("/databases/{}", names[1]);
+    assert!(browser.get(&page).await.html.contains("Promote"), "the second is not the primary");
+    let path = format!("/dashboard/databases/{}", names[1]);
+    let promoted = browser.post(&format!("{path}/promote"), &format!("csrf={csrf}")).await;
+    let to = format!("{page}?done=promoted");
+    assert_eq!((promoted.status, promoted.header("location")), (303, &*to), "{}", promoted.html);
+    let reset = format!("csrf={csrf}&confirm={}", names[1]);
+    assert_eq!(browser.post(&format!("{path}/reset"), &reset).await.status, 303);
+    let shown = browser.get(&to).await;
+    for text in ["was promoted", "It is the primary", "<td data-label=\"What\">Promote</td>"] {
+        assert!(shown.html.contains(text), "{text} in {}", shown.html);
+    }
+    let app = browser.get("/apps/demo").await;
+    for text in [format!("Reset {}", names[1]), format!("Attach DATABASE (@ref:{})", names[1])] {
+        assert!(app.html.contains(&text), "{text} in {}", app.html);
+    }
+    assert!(app.html.contains("<td data-label=\"Who\" class=\"who\">new@example.com</td>"));
+}
+
+#[tokio::test]
+async fn browsers_get_pages_where_the_api_refuses() {
+    let ground = Ground::new().await;
+    let browser = Browser::signed_up(&ground, "new@example.com").await;
+    for path in ["/nowhere", "/addons", "/apps/demo/config-vars", "/dashboard/apps"] {
+        let seen = browser.get(path).await;
+        assert_eq!((seen.status, seen.header("content-type")), (404, "text/html; charset=utf-8"));
+        assert!(seen.html.contains("There is no page at this address"), "{path}");
+    }
+    assert!(browser.get("/apps").await.html.contains("<h1>Apps</h1>"));
+    let program = Request::get("/nowhere").header("accept", "*/*");
+    let seen = browser.send(program.body(Body::empty()).expect("a request")).await;
+    assert_eq!(seen.header("content-type"), "application/json");
 }
 
 /// The URL of the app's database, as the API gives it to the same person.
@@ -156,7 +223,7 @@ async fn every_page_wants_a_session_and_every_form_its_token() {
         assert!([403, 404].contains(&forged.status), "{path}: {}", forged.status);
     }
     assert_eq!(ground.get("/apps").await.as_array().map(Vec::len), Some(1));
-    assert_eq!(DOORS.len(), 5);
+    assert_eq!(DOORS.len(), 6);
 }
 
 #[tokio::test]
