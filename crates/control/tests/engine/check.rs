@@ -181,6 +181,12 @@ const ALWAYS: &str = "
     from releases r join operations o on o.id = r.operation_id
     where o.kind = 'provision' group by operation_id having count(*) > 1
     union all
+    select 'a state was left that the machine was not in', machine_id || ' ' || kind || ' ' || said
+    from (select machine_id, kind, from_state || ' -> ' || to_state as said, from_state,
+                 lag(to_state) over (partition by machine_id order by id) as before
+          from transitions) steps
+    where from_state is distinct from before
+    union all
     select 'a published database lost its last name on its app', d.name
     from databases d join operations o on o.database_id = d.id and o.kind = 'provision'
          join releases r on r.operation_id = o.id
