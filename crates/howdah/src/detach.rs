@@ -1,8 +1,8 @@
 //! `howdah up --detach`: the platform as a process of its own, and back to the shell when it answers.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -69,9 +69,7 @@ fn say(line: &str) {
 fn already_up(home: &Home) -> bool {
     let began = Instant::now();
     while home.is_held() {
-        let answering = home
-            .addresses()
-            .filter(|addresses| TcpStream::connect_timeout(&addresses.http, PAUSE).is_ok());
+        let answering = home.addresses().filter(|addresses| answers(addresses.http));
         if let Some(Addresses { http, gateway }) = answering {
             say(&format!("Howdah is up already: http://{http}, gateway {gateway}."));
             return true;
@@ -88,6 +86,19 @@ fn already_up(home: &Home) -> bool {
         home.join("log/howdah.log").display()
     );
     false
+}
+
+/// Whether the API says anything: the kernel takes connections for a process that hangs as well.
+fn answers(http: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<[u8; 5]> {
+        let mut stream = TcpStream::connect_timeout(&http, PAUSE)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+        let mut said = [0; 5];
+        stream.read_exact(&mut said)?;
+        Ok(said)
+    };
+    ask().is_ok_and(|said| said == *b"HTTP/")
 }
 
 fn spawn(log: &Path) -> Result<Child> {

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::home::Home;
+use crate::limited::Limited;
 use crate::settings::Settings;
 
 /// How long a platform may take until everything answers.
@@ -86,6 +87,7 @@ pub(crate) async fn serve_tcp(
     stop: CancellationToken,
 ) -> Result<()> {
     let app = app.into_make_service();
+    let listener = Limited::new(listener);
     Ok(axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?)
 }
 

@@ -7,6 +7,7 @@ mod first_account;
 mod heroku_env;
 mod hold;
 mod home;
+mod limited;
 mod listening;
 mod output;
 mod own;
