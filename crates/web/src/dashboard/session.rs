@@ -98,7 +98,7 @@ fn enter_login(email: String, problem: Option<String>) -> Enter {
         title: "Log in",
         action: "/login",
         autocomplete: "current-password",
-        hint: "or a key of the account, as `howdah auth:token` prints it",
+        hint: "or a key of the account: howdah auth:token prints one",
         other: "/signup",
         other_title: "No account yet? Sign up",
         email,
