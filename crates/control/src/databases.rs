@@ -29,6 +29,14 @@ impl Facts {
         Self { placed, last }
     }
 
+    /// What stands in the way of its participant. Of a shared one that is nobody's business.
+    pub(crate) fn hindrance(&self) -> Option<String> {
+        let database = &self.placed.database;
+        let participant =
+            database.participant_id.filter(|_| !database.plan.shares_participant())?;
+        self.last.as_ref()?.participants.get(&participant)?.error.clone()
+    }
+
     /// What its participant says of the database.
     pub(crate) fn presence(&self, now: Timestamp) -> Presence {
         presence(&self.placed, self.last.as_deref().filter(|last| last.is_fresh(now)))

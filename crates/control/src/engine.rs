@@ -137,7 +137,10 @@ impl Engine {
                 (Err(_), _) | (_, None) => None,
             };
             match step {
-                Some(Step::Wait(pause, _)) => rests.push(waiting(claimed, pause, now)),
+                Some(Step::Wait(pause, _)) => {
+                    let hindrance = felt.and_then(|(_, facts)| M::hindrance(facts));
+                    rests.push(waiting(claimed, pause, hindrance, now));
+                }
                 Some(Step::Goto(..) | Step::Do(..)) | None => {
                     turns.push(Turn { claimed: claimed.clone(), token });
                 }
@@ -212,12 +215,12 @@ fn lasted(since: Timestamp, now: Timestamp) -> Duration {
 const LONG: Duration = Duration::from_secs(10);
 const GRID: Duration = Duration::from_secs(2);
 
-fn waiting(claimed: &Stored, pause: Duration, now: Timestamp) -> Rest {
+fn waiting(claimed: &Stored, pause: Duration, hindrance: Option<String>, now: Timestamp) -> Rest {
     Rest {
         id: claimed.id,
         wake_at: wake_at(pause, now),
         attempt: claimed.attempt,
-        last_error: None,
+        last_error: hindrance,
     }
 }
 

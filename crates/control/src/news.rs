@@ -41,11 +41,11 @@ impl Default for News {
 }
 
 /// Listens until it is cancelled.
-pub(crate) async fn run(control: &Control, cancelled: &CancellationToken) {
+pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
     loop {
         let ended = tokio::select! {
             () = cancelled.cancelled() => return,
-            ended = listen(control) => ended,
+            ended = listen(&control) => ended,
         };
         if let Err(error) = ended {
             tracing::warn!(error = format!("{error:#}"), "listen to the store");

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 1000;
 const FRESH: Duration = Duration::from_secs(120);
 
 /// Records until it is cancelled.
-pub(crate) async fn run(control: &Control, cancelled: &CancellationToken) {
+pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
     let mut last: Option<Timestamp> = None;
     while !cancelled.is_cancelled() {
         let now = control.now();

@@ -45,6 +45,10 @@ impl Supervised for Participant {
         feel::seen(&facts.row, facts.last.as_deref(), state, now)
     }
 
+    fn hindrance(facts: &Facts) -> Option<String> {
+        facts.last.as_ref()?.participants.get(&facts.row.id)?.error.clone()
+    }
+
     async fn perform(
         control: &Control,
         facts: &Facts,

@@ -20,7 +20,7 @@ const SHARED_PLAN: &str = "hobby-basic";
 const POLL: Duration = Duration::from_secs(10);
 
 /// Keeps the pools full until it is cancelled.
-pub(crate) async fn run(control: &Control, cancelled: &CancellationToken) {
+pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
     while !cancelled.is_cancelled() {
         if let Err(error) = control.fill_pools().await {
             tracing::warn!(error = format!("{error:#}"), "fill the pool");

@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(600);
 const AT_ONCE: u32 = 5000;
 
 /// Deletes until it is cancelled.
-pub(crate) async fn run(control: &Control, cancelled: &CancellationToken) {
+pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
     while !cancelled.is_cancelled() {
         if let Err(error) = control.forget_old().await {
             tracing::warn!(error = format!("{error:#}"), "delete old history");

@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_secs(30);
 const TOGETHER: Duration = Duration::from_millis(2);
 
 /// Keeps the table up to date until it is cancelled.
-pub(crate) async fn run(control: &Control, cancelled: &CancellationToken) {
+pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
     while !cancelled.is_cancelled() {
         if let Err(error) = control.refresh_routes().await {
             tracing::warn!(error = format!("{error:#}"), "make the routes");

@@ -4,9 +4,8 @@ use anyhow::{Result, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{self, Engine};
 use crate::servers::watch;
-use crate::{Control, news, observations, pool, retention, routes};
+use crate::{Control, engine, news, observations, pool, retention, routes};
 
 impl Control {
     /// Works until it is cancelled: listens to the store, watches servers, moves machines, keeps
@@ -15,29 +14,16 @@ impl Control {
     /// # Errors
     /// When a part of it ends in a panic; then the others are stopped too.
     pub async fn run(&self, cancelled: CancellationToken) -> Result<()> {
-        let mut parts = JoinSet::new();
         let child = cancelled.child_token();
-        macro_rules! part {
-            ($name:literal, $control:ident, $token:ident, $work:expr) => {{
-                let ($control, $token) = (self.clone(), child.clone());
-                parts.spawn(async move {
-                    $work.await;
-                    $name
-                });
-            }};
-        }
-        part!("listener", control, token, news::run(&control, &token));
-        part!("watch", control, token, watch::run(&control, &token));
-        part!("routes", control, token, routes::run(&control, &token));
-        part!("pool", control, token, pool::run(&control, &token));
-        part!("observations", control, token, observations::run(&control, &token));
-        part!("retention", control, token, retention::run(&control, &token));
-        part!(
-            "engine",
-            control,
-            token,
-            engine::run(Engine::new(control.clone()), &control.news().due, &token)
-        );
+        let (control, token) = (|| self.clone(), || child.clone());
+        let mut parts = JoinSet::new();
+        begin(&mut parts, "listener", news::run(control(), token()));
+        begin(&mut parts, "watch", watch::run(control(), token()));
+        begin(&mut parts, "routes", routes::run(control(), token()));
+        begin(&mut parts, "pool", pool::run(control(), token()));
+        begin(&mut parts, "observations", observations::run(control(), token()));
+        begin(&mut parts, "retention", retention::run(control(), token()));
+        begin(&mut parts, "engine", engine::run(control(), token()));
         let first = parts.join_next().await;
         child.cancel();
         while parts.join_next().await.is_some() {}
@@ -48,4 +34,16 @@ impl Control {
             None => Ok(()),
         }
     }
+}
+
+/// Begins a part; its end says its name.
+fn begin(
+    parts: &mut JoinSet<&'static str>,
+    name: &'static str,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    parts.spawn(async move {
+        work.await;
+        name
+    });
 }

@@ -40,6 +40,11 @@ pub(crate) trait Supervised: Machine {
     /// Maps it to what the table decides by.
     fn seen(facts: &Self::Facts, state: Self::State, now: Timestamp) -> Self::Seen;
 
+    /// What stands in the way of what is waited for, as its agent says it to people.
+    fn hindrance(_facts: &Self::Facts) -> Option<String> {
+        None
+    }
+
     /// Carries out one effect: one write, which changes nothing when it has been done already or
     /// when the claim was lost.
     fn perform(

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use howdah_store::machines;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{BOUND, Engine};
+use crate::Control;
 
 /// Turns that one control plane takes at once. Slow ones give up after [`BOUND`].
 const AT_ONCE: usize = 32;
@@ -17,7 +17,8 @@ const POLL: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::from_millis(5);
 
 /// Works until it is cancelled; then lets the turns that it has begun end.
-pub(crate) async fn run(engine: Engine, due: &Notify, cancelled: &CancellationToken) {
+pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
+    let engine = Engine::new(control.clone());
     let mut turns = JoinSet::new();
     while !cancelled.is_cancelled() {
         let pause = match engine.advance(&mut turns).await {
@@ -29,7 +30,7 @@ pub(crate) async fn run(engine: Engine, due: &Notify, cancelled: &CancellationTo
         };
         tokio::select! {
             () = cancelled.cancelled() => break,
-            () = due.notified() => {}
+            () = control.news().due.notified() => {}
             Some(ended) = turns.join_next(), if !turns.is_empty() => notice(ended),
             () = tokio::time::sleep(pause) => {}
         }

@@ -50,7 +50,8 @@ impl Engine {
             match self.tick(&mut hands).await {
                 Ok(Ticked::On) => {}
                 Ok(Ticked::Rest(pause)) => {
-                    let rest = waiting(&hands.stored, pause, self.control.now());
+                    let hindrance = hands.stored.last_error.take();
+                    let rest = waiting(&hands.stored, pause, hindrance, self.control.now());
                     return Some(hands.not_beyond_deadline(rest, self.control.now()));
                 }
                 Ok(Ticked::Over) => return None,
@@ -61,7 +62,7 @@ impl Engine {
                 }
             }
         }
-        Some(waiting(&hands.stored, Duration::ZERO, self.control.now()))
+        Some(waiting(&hands.stored, Duration::ZERO, None, self.control.now()))
     }
 
     async fn tick<M: Supervised>(&self, hands: &mut Hands<M>) -> Result<Ticked> {
@@ -74,10 +75,14 @@ impl Engine {
         let now = self.control.now();
         let seen = M::seen(&facts, hands.state, now);
         match M::turn(hands.state, &seen, lasted(hands.stored.since, now)) {
-            Step::Wait(pause, _) => Ok(Ticked::Rest(pause)),
+            Step::Wait(pause, _) => {
+                hands.stored.last_error = M::hindrance(&facts);
+                Ok(Ticked::Rest(pause))
+            }
             Step::Goto(to, why) => self.goto(hands, &facts, to, why, now).await,
             // It has been done and does not show yet: give it time.
             Step::Do(effect, _) if hands.done == Some(effect) => {
+                hands.stored.last_error = None;
                 Ok(Ticked::Rest(back_off(hands.stored.attempt, spread(&self.control))))
             }
             Step::Do(effect, why) => {
@@ -109,7 +114,11 @@ impl Engine {
             Some(error) if why == OVERDUE => format!("{why}: {error}"),
             Some(_) | None => why.to_owned(),
         };
-        let mut tx = self.control.store().begin().await?;
+        // A step on the way that is lost in a crash of the store's machine is taken again. An end
+        // is told to people, and must last.
+        let store = self.control.store();
+        let mut tx =
+            if M::is_over(to) { store.begin().await? } else { store.begin_relaxed().await? };
         machines::goto::<M>(&mut tx, hands.lease, from, to, &reason, now).await?;
         M::entered(&mut tx, facts, from, to, now).await?;
         tx.commit().await.with_context(|| format!("go from {from} to {to}"))?;

@@ -23,6 +23,10 @@ impl Supervised for Destroy {
         Seen { withdrawn: facts.withdrawn(), database: facts.database.placed.database.state }
     }
 
+    fn hindrance(facts: &Facts) -> Option<String> {
+        facts.database.hindrance()
+    }
+
     async fn perform(
         control: &Control,
         facts: &Facts,

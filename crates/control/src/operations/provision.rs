@@ -30,6 +30,10 @@ impl Supervised for Provision {
         }
     }
 
+    fn hindrance(facts: &Facts) -> Option<String> {
+        facts.database.hindrance()
+    }
+
     async fn perform(
         control: &Control,
         facts: &Facts,

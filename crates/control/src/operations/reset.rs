@@ -29,6 +29,10 @@ impl Supervised for Reset {
         }
     }
 
+    fn hindrance(facts: &Facts) -> Option<String> {
+        facts.database.hindrance()
+    }
+
     async fn perform(
         control: &Control,
         facts: &Facts,

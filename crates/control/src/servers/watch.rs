@@ -23,11 +23,11 @@ const AGAIN: Duration = Duration::from_millis(500);
 const LOOK_FOR_NEW: Duration = Duration::from_secs(5);
 
 /// Watches all servers until it is cancelled.
-pub(crate) async fn run(control: &Control, cancelled: &CancellationToken) {
+pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
     let mut watched = HashSet::new();
     let mut tasks = JoinSet::new();
     while !cancelled.is_cancelled() {
-        match registered(control).await {
+        match registered(&control).await {
             Ok(all) => {
                 for server in all.into_iter().filter(|server| watched.insert(server.id)) {
                     let (control, cancelled) = (control.clone(), cancelled.clone());
@@ -136,7 +136,8 @@ impl Control {
     }
 
     async fn tell(&self, changed: &Changed, dirs: &[(ParticipantId, String)]) -> Result<()> {
-        let mut tx = self.store().begin().await?;
+        // Lost in a crash of the store's machine, it would only be seen later.
+        let mut tx = self.store().begin_relaxed().await?;
         if participants::socket_dirs(&mut tx, dirs).await? {
             routes::changed(&mut tx).await?;
         }

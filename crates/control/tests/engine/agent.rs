@@ -370,11 +370,15 @@ impl Servers for Agent {
     fn observe<'a>(
         &'a self,
         _server: &'a Server,
-        _after: Option<u64>,
-        _wait: Duration,
+        after: Option<u64>,
+        wait: Duration,
     ) -> Answer<'a, ServerObservation> {
         Box::pin(async move {
             self.stage.on_the_wire().await;
+            let until = tokio::time::Instant::now() + wait;
+            while after == Some(self.world().change) && tokio::time::Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             let seen = {
                 let world = self.world();
                 let faults = world.faults == Faults::On;

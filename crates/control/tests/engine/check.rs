@@ -22,6 +22,7 @@ pub(crate) struct Watchman {
     pub(crate) known: HashMap<DatabaseName, DatabaseId>,
     /// Emptyings that happened, by database.
     emptied: HashMap<DatabaseId, usize>,
+    looks: usize,
 }
 
 impl Watchman {
@@ -30,6 +31,10 @@ impl Watchman {
         self.nothing_happened_that_nobody_asked_for(ground).await;
         self.what_is_done_is_true(ground).await;
         none(ground, ALWAYS).await;
+        self.looks += 1;
+        if self.looks.is_multiple_of(20) {
+            none(ground, EVER).await;
+        }
         one_home_for_each(ground);
     }
 
@@ -171,11 +176,29 @@ const ALWAYS: &str = "
     select 'a participant of the pool has a database', p.id::text
     from participants p join databases d on d.participant_id = p.id where p.pooled
     union all
+    select 'a dedicated participant has no database', p.id::text
+    from participants p
+    where not p.shared and not p.pooled and p.wanted = 'present'
+      and not exists (select from databases d where d.participant_id = p.id)
+    union all
     select 'two unfinished operations of a kind', database_id || kind
     from operations where finished_at is null group by database_id, kind having count(*) > 1
     union all
     select 'an app has two primaries', app_id::text
     from attachments where name = 'DATABASE' group by app_id having count(*) > 1
+    union all
+    select 'a published database lost its last name on its app', d.name
+    from databases d join operations o on o.database_id = d.id and o.kind = 'provision'
+         join releases r on r.operation_id = o.id
+    where d.wanted = 'present'
+      and not exists (select from attachments a where a.database_id = d.id)";
+
+/// What went wrong at some time and can be read for ever after.
+const EVER: &str = "
+    select 'a database has another incarnation than its resets asked for', d.name
+    from databases d
+    where d.incarnation <> 1 + (select count(*) from operations o
+                                where o.database_id = d.id and o.incarnation is not null)
     union all
     select 'an operation wrote its release twice', operation_id::text
     from releases r join operations o on o.id = r.operation_id
@@ -185,13 +208,7 @@ const ALWAYS: &str = "
     from (select machine_id, kind, from_state || ' -> ' || to_state as said, from_state,
                  lag(to_state) over (partition by machine_id order by id) as before
           from transitions) steps
-    where from_state is distinct from before
-    union all
-    select 'a published database lost its last name on its app', d.name
-    from databases d join operations o on o.database_id = d.id and o.kind = 'provision'
-         join releases r on r.operation_id = o.id
-    where d.wanted = 'present'
-      and not exists (select from attachments a where a.database_id = d.id)";
+    where from_state is distinct from before";
 
 /// What must not be left when everything has come to rest.
 const AT_THE_END: &str = "
@@ -226,6 +243,7 @@ fn one_home_for_each(ground: &Ground) {
 /// Agent and store agree: participants, databases with their incarnations, roles; and nothing is
 /// under way.
 pub(crate) async fn nothing_is_left_over(ground: &Ground) {
+    none(ground, EVER).await;
     none(ground, AT_THE_END).await;
     let wanted: Vec<(Uuid,)> =
         sqlx::query_as("select id from participants where removed_at is null")

@@ -39,7 +39,7 @@ pub(crate) struct Ground {
     pub(crate) account: AccountId,
     pub(crate) apps: Vec<AppId>,
     pub(crate) pool: sqlx::PgPool,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Ground {
@@ -59,10 +59,15 @@ impl Ground {
             account: AccountId::new(),
             apps: Vec::new(),
             pool,
-            _scratch: scratch,
+            scratch,
         };
         ground.furnish().await;
         ground
+    }
+
+    /// The process id of the store's postmaster.
+    pub(crate) fn postmaster(&self) -> u32 {
+        self.scratch.pid()
     }
 
     async fn furnish(&mut self) {

@@ -7,6 +7,7 @@ mod check;
 mod crashes;
 mod ground;
 mod people;
+mod rest;
 mod scripts;
 mod simulation;
 mod stage;

@@ -18,7 +18,7 @@ use crate::check::{Watchman, nothing_is_left_over};
 use crate::ground::{Ground, Worker};
 use crate::stage::{Place, Verdict};
 
-const STEPS: usize = 800;
+const STEPS: usize = 700;
 /// Within this all must be as it is wanted once the faults stop. Half of it is the longest back-off.
 const BOUND: Duration = Duration::from_secs(120);
 

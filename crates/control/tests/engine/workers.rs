@@ -30,7 +30,7 @@ async fn ground() -> Ground {
     ground
 }
 
-fn control(ground: &Ground) -> Control {
+pub(crate) fn control(ground: &Ground) -> Control {
     Control::with_servers(
         ground.store.clone(),
         Keyring::new(&[7; 32]),
@@ -41,7 +41,7 @@ fn control(ground: &Ground) -> Control {
 }
 
 /// The agent does its work without being told to.
-fn agent_at_work(ground: &Ground, tasks: &mut JoinSet<()>) {
+pub(crate) fn agent_at_work(ground: &Ground, tasks: &mut JoinSet<()>) {
     let agent = ground.agent.clone();
     tasks.spawn(async move {
         loop {
