@@ -259,7 +259,7 @@ async function walk() {
   await destroy(owner, hobby);
   await activity(owner, hobby, standard);
   await stranger(dev, standard);
-  await look(await arrives('guest', { scripts: true, width: 390 }), standard);
+  await look(await arrives('guest', { scripts: true, width: 320 }), standard);
   await owner.opens('/');
   await owner.presses('Log out');
   await same(owner, 'logging out leads to the door', owner.path(), '/login');
