@@ -191,7 +191,11 @@ impl Cluster {
         // PostgreSQL leaves these when it is killed, and would take any process of the number in
         // them for itself: another program's, or its own that nobody has buried yet.
         let sockets = [".s.PGSQL.5432", ".s.PGSQL.5432.lock"].map(|n| self.socket_dir.join(n));
-        for left in sockets.into_iter().chain([self.data.join("postmaster.pid")]) {
+        // And nobody but the platform decides what a server does at its start: settings are in
+        // postgresql.conf alone, and one that is to stand by or to recover is told so each time.
+        let strays =
+            ["postmaster.pid", "standby.signal", "recovery.signal", "postgresql.auto.conf"];
+        for left in sockets.into_iter().chain(strays.map(|name| self.data.join(name))) {
             durable::remove_file(&left).map_err(StartError::Program)?;
         }
         let mut command = self.run_as.command(self.installed.bindir.join("pg_ctl"));

@@ -47,6 +47,13 @@ impl RunAs {
         found.map(Self::of).ok_or_else(|| UserError::Unknown(uid.to_string()))
     }
 
+    /// Whether PostgreSQL runs as another user than this process: PostgreSQL refuses to run as root,
+    /// and nobody but root can run it as somebody else.
+    #[must_use]
+    pub fn is_someone_else() -> bool {
+        Uid::effective().is_root()
+    }
+
     /// The user of a name.
     ///
     /// # Errors

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use howdah_model::agent::Installed;
 use howdah_model::extension;
+use howdah_model::version::Major;
 
-use crate::{extension_share, installed};
+use crate::{RunAs, extension_share, installed};
 
 /// Server settings by name, unquoted.
 pub type Settings = BTreeMap<String, String>;
@@ -103,7 +104,8 @@ pub fn postgresql_conf(
 }
 
 /// The value of a setting of a server or database as this server can have it: a list of allowed
-/// extensions without those that are not installed; any other value as it is.
+/// extensions without those that are not installed or would not be safe here; any other value as
+/// it is.
 #[must_use]
 pub fn offered(installed: &Installed, name: &str, value: &str) -> String {
     if !extension::SETTINGS.contains(&name) {
@@ -111,7 +113,24 @@ pub fn offered(installed: &Installed, name: &str, value: &str) -> String {
     }
     let dir = installed::extension_dir(installed);
     let there = |name: &&str| dir.join(format!("{name}.control")).is_file();
-    value.split(',').map(str::trim).filter(there).collect::<Vec<_>>().join(",")
+    let safe = |name: &&str| is_safe(name, installed.version.major, RunAs::is_someone_else());
+    value.split(',').map(str::trim).filter(there).filter(safe).collect::<Vec<_>>().join(",")
+}
+
+/// Whether tenants may have an extension on a server of this version. `apart` says that PostgreSQL
+/// runs as another operating system user than the platform.
+///
+/// What connects from inside the server comes as PostgreSQL's user: where that is the platform's as
+/// well, `peer` lets it open a session of the platform, with options of the tenant's choice, before
+/// the extension refuses it. And from libpq 18 on a connection string can name a file to append to
+/// (`sslkeylogfile`), which `dblink` hands on and `postgres_fdw` does not.
+#[must_use]
+pub fn is_safe(extension: &str, major: Major, apart: bool) -> bool {
+    match extension {
+        "dblink" => apart && major < Major(18),
+        "postgres_fdw" => apart,
+        _ => true,
+    }
 }
 
 fn libraries(installed: &Installed, wanted: Option<&String>) -> Vec<String> {

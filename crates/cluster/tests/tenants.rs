@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use howdah_cluster::databases::{Databases, Look, Wanted};
-use howdah_cluster::{Cluster, StopMode, installed};
+use howdah_cluster::{Cluster, RunAs, StopMode, installed, settings};
+use howdah_model::agent::Installed;
 use howdah_model::extension::EXTENSIONS;
+use howdah_model::version::Major;
 use howdah_testkit::clusters::{Home, Session, Tenant, majors};
 
 /// A server with two tenants, and a session of the first.
@@ -119,9 +121,10 @@ async fn j1_j3_j4_listed_extensions_are_created_and_no_others_whatever_their_tru
         let cluster = home.running(&major, "a").await;
         let (_, _, session) = two_tenants(&cluster).await;
         let there = |name: &str| installed::has_extension(&major, name);
+        let offered = |name: &str| there(name) && safe(name, &major);
         assert!(installed::has_library(&major, "pgextwlist"), "script/setup installs it");
         let wanted: Vec<_> =
-            EXTENSIONS.iter().map(|one| one.name).filter(|one| there(one)).collect();
+            EXTENSIONS.iter().map(|one| one.name).filter(|one| offered(one)).collect();
         for setting in ["extwlist.extensions", "rds.allowed_extensions"] {
             let shown = session.ask(&format!("show {setting}")).await.unwrap();
             assert_eq!(shown.split(',').collect::<Vec<_>>(), wanted);
@@ -154,11 +157,46 @@ async fn j1_j3_j4_listed_extensions_are_created_and_no_others_whatever_their_tru
             assert!(error.starts_with("42501"), "{error}");
         }
         session.ask("drop extension earthdistance, cube").await.unwrap();
-        session
-            .ask("create server s foreign data wrapper postgres_fdw options (host '/x')")
-            .await
-            .unwrap();
+        if safe("postgres_fdw", &major) {
+            session
+                .ask("create server s foreign data wrapper postgres_fdw options (host '/x')")
+                .await
+                .unwrap();
+        }
     }
+}
+
+/// Whether tenants have it on a server that this test runs.
+fn safe(name: &str, major: &Installed) -> bool {
+    settings::is_safe(name, major.version.major, RunAs::is_someone_else())
+}
+
+#[test]
+fn j1_what_connects_from_inside_is_withheld_where_it_could_reach_the_platform() {
+    let safe = |name, major, apart| settings::is_safe(name, Major(major), apart);
+    assert!(safe("dblink", 17, true) && safe("postgres_fdw", 18, true));
+    assert!(!safe("dblink", 18, true), "libpq 18 writes to a file that its caller names");
+    for name in ["dblink", "postgres_fdw"] {
+        assert!(!safe(name, 15, false), "{name}: `peer` cannot tell it from the platform");
+    }
+    assert!(safe("hstore", 18, false));
+}
+
+/// A tenant that manages to put a file into the data directory does not decide how the server
+/// starts.
+#[tokio::test]
+async fn stray_files_in_the_data_directory_do_not_decide_how_a_server_starts() {
+    let home = Home::new();
+    let cluster = home.running(&majors()[0], "a").await;
+    let (one, _, session) = two_tenants(&cluster).await;
+    drop(session);
+    cluster.stop(StopMode::Fast, Duration::from_secs(20)).await.unwrap();
+    for (name, text) in [("standby.signal", ""), ("postgresql.auto.conf", "port = 1\n")] {
+        std::fs::write(cluster.data.join(name), text).unwrap();
+    }
+    cluster.start(Duration::from_secs(20)).await.unwrap();
+    let session = one.connect(&cluster.socket_dir).await.unwrap();
+    assert_eq!(session.ask("select pg_is_in_recovery()").await, Ok("f".to_owned()));
 }
 
 #[tokio::test]
@@ -167,7 +205,11 @@ async fn j25_a_tenant_cannot_come_in_as_the_platform_from_inside() {
         let home = Home::new();
         let cluster = home.running(&major, "a").await;
         let (_, _, session) = two_tenants(&cluster).await;
-        session.ask("create extension dblink").await.unwrap();
+        let created = session.ask("create extension dblink").await;
+        assert_eq!(created.is_ok(), safe("dblink", &major), "{created:?}");
+        if created.is_err() {
+            continue;
+        }
         for user in ["howdah", "postgres", "u_two"] {
             let host = cluster.socket_dir.display();
             let connect =

@@ -7,16 +7,32 @@ use crate::plan::Tier;
 pub struct Extension {
     /// Its name.
     pub name: &'static str,
-    /// Whether only plans with [`crate::plan::Features::big_extensions`] have it.
-    pub big: bool,
+    /// Which plans have it.
+    pub gate: Gate,
+}
+
+/// Which plans have an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// All.
+    Every,
+    /// Those with a cluster of their own: it connects to other servers from within this one, and a
+    /// connection that hangs would hold up the neighbours of a shared cluster.
+    OwnCluster,
+    /// Those with [`crate::plan::Features::big_extensions`].
+    Big,
 }
 
 const fn small(name: &'static str) -> Extension {
-    Extension { name, big: false }
+    Extension { name, gate: Gate::Every }
+}
+
+const fn connects(name: &'static str) -> Extension {
+    Extension { name, gate: Gate::OwnCluster }
 }
 
 const fn big(name: &'static str) -> Extension {
-    Extension { name, big: true }
+    Extension { name, gate: Gate::Big }
 }
 
 /// The list, by name. `chkpass`, which the book has, does not exist since PostgreSQL 11.
@@ -24,7 +40,7 @@ pub const EXTENSIONS: &[Extension] = &[
     small("btree_gist"),
     small("citext"),
     small("cube"),
-    small("dblink"),
+    connects("dblink"),
     small("dict_int"),
     small("dict_xsyn"),
     small("earthdistance"),
@@ -42,7 +58,7 @@ pub const EXTENSIONS: &[Extension] = &[
     big("plv8"),
     big("postgis"),
     big("postgis_topology"),
-    small("postgres_fdw"),
+    connects("postgres_fdw"),
     small("tablefunc"),
     small("unaccent"),
     small("uuid-ossp"),
@@ -55,8 +71,12 @@ pub const SETTINGS: [&str; 2] = ["extwlist.extensions", "rds.allowed_extensions"
 /// The extensions of a tier, separated by commas: the value of [`SETTINGS`].
 #[must_use]
 pub fn allowed(tier: Tier) -> String {
-    let has_big = tier.features().big_extensions;
-    let names = EXTENSIONS.iter().filter(|one| has_big || !one.big).map(|one| one.name);
+    let has = |one: &&Extension| match one.gate {
+        Gate::Every => true,
+        Gate::OwnCluster => tier != Tier::Hobby,
+        Gate::Big => tier.features().big_extensions,
+    };
+    let names = EXTENSIONS.iter().filter(has).map(|one| one.name);
     names.collect::<Vec<_>>().join(",")
 }
 
@@ -65,11 +85,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn j1_j5_the_list_is_the_books_and_hobby_has_no_big_ones() {
+    fn j1_j5_the_list_is_the_books_and_hobby_lacks_what_is_big_or_connects() {
         assert!(EXTENSIONS.is_sorted_by_key(|one| one.name));
         let (hobby, standard) = (allowed(Tier::Hobby), allowed(Tier::Standard));
-        assert_eq!((hobby.split(',').count(), standard.split(',').count()), (22, 25));
-        for name in ["plv8", "postgis", "postgis_topology"] {
+        assert_eq!((hobby.split(',').count(), standard.split(',').count()), (20, 25));
+        for name in ["plv8", "postgis", "postgis_topology", "dblink", "postgres_fdw"] {
             assert!(!hobby.contains(name) && standard.split(',').any(|one| one == name));
         }
         for name in ["file_fdw", "adminpack", "pageinspect", "chkpass"] {
