@@ -52,6 +52,8 @@ pub(crate) struct Participant {
     settings: Option<(Settings, Option<String>)>,
     /// The revision whose databases are there, and when all was looked at.
     converged: Option<(Revision, Instant)>,
+    /// Whether the spare database may be gone, and another would be of use.
+    spare: Due,
     /// Since when the server is known to be ready.
     ready_since: Option<Instant>,
     failures: u32,
@@ -82,6 +84,7 @@ impl Participant {
             looks: Looks::default(),
             settings: None,
             converged: None,
+            spare: Due::Not,
             ready_since: None,
             failures: 0,
             retry_at: None,

@@ -8,15 +8,21 @@
 
 pub mod perform;
 pub mod plan;
+pub mod spare;
 pub mod statements;
 pub mod world;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use howdah_model::agent::{DatabaseSpec, Incarnation, Installed};
 use howdah_model::name::DatabaseName;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 
 use crate::connection::{Connection, Limits, SqlError};
+use crate::sql::{identifier, literal};
 use crate::{Cluster, settings};
 use plan::Task;
 use world::World;
@@ -89,6 +95,8 @@ pub struct Databases {
     present: BTreeMap<DatabaseName, Incarnation>,
     /// Number of the next database that is made aside.
     next: u32,
+    /// The making of a spare database, in a session of its own.
+    renewal: JoinSet<Result<(), SqlError>>,
 }
 
 /// Held by the one session that changes databases, so that what a dead predecessor's session is
@@ -101,16 +109,14 @@ impl Databases {
     /// # Errors
     /// See [`SqlError`].
     pub async fn open(cluster: &Cluster) -> Result<Self, SqlError> {
-        let connection = cluster.connect("postgres", Limits::WORK).await?;
-        let end_others = format!(
-            "select pg_terminate_backend(pid, 3000) from pg_locks \
-             where locktype = 'advisory' and granted and pid <> pg_backend_pid() \
-             and (classid::bigint << 32 | objid::bigint) = {LOCK}"
-        );
-        connection.run(&end_others).await?;
-        connection.run(&format!("select pg_advisory_lock({LOCK})")).await?;
-        let cluster = cluster.clone();
-        Ok(Self { cluster, connection, applied: None, present: BTreeMap::new(), next: 1 })
+        Ok(Self {
+            cluster: cluster.clone(),
+            connection: exclusively(cluster, LOCK).await?,
+            applied: None,
+            present: BTreeMap::new(),
+            next: 1,
+            renewal: JoinSet::new(),
+        })
     }
 
     /// The session, for short questions to the same server.
@@ -151,6 +157,40 @@ impl Databases {
         Ok(Report { present: self.present.clone(), errors, tasks: count })
     }
 
+    /// Begins to make a spare database when there is none that is fit. It goes on beside what else
+    /// is done, and ends with this.
+    ///
+    /// # Errors
+    /// That of the last one that was begun, if it did not succeed; see [`SqlError`].
+    pub async fn renew_spare(&mut self) -> Result<(), SqlError> {
+        let last = self.renewal.try_join_next().map_or(Ok(()), outcome);
+        if self.renewal.is_empty() && !self.has_spare().await? {
+            let cluster = self.cluster.clone();
+            self.renewal.spawn(async move { spare::renew(&cluster).await });
+        }
+        last
+    }
+
+    /// Whether there is a spare database that can be taken now.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn has_spare(&self) -> Result<bool, SqlError> {
+        spare::is_fit(&self.connection, &self.cluster.installed).await
+    }
+
+    /// A spare that is being made is there sooner than another database that is begun now.
+    async fn await_renewal(&mut self) {
+        if self.renewal.is_empty() {
+            return;
+        }
+        if let Ok(Some(renewed)) = timeout(RENEWAL, self.renewal.join_next()).await
+            && let Err(error) = outcome(renewed)
+        {
+            tracing::debug!("no spare database: {error}");
+        }
+    }
+
     /// The tasks when all that differs from what is known to be there is new databases. This is
     /// what makes a new database among hundreds cost no look at the others.
     fn only_new(&self, wanted: &Wanted, look: Look) -> Option<Vec<Task>> {
@@ -159,6 +199,52 @@ impl Databases {
         let new = wanted.keys().filter(|name| !applied.contains_key(name));
         kept.then(|| new.map(|name| Task::new_database(name, &wanted[name])).collect())
     }
+}
+
+/// How long a new database waits for the spare that is being made.
+const RENEWAL: Duration = Duration::from_millis(500);
+
+fn outcome(renewed: Result<Result<(), SqlError>, tokio::task::JoinError>) -> Result<(), SqlError> {
+    renewed.unwrap_or_else(|panic| Err(SqlError::Lost(panic.to_string())))
+}
+
+/// Opens the only session that holds a lock. Another one that does is ended.
+async fn exclusively(cluster: &Cluster, lock: i64) -> Result<Connection, SqlError> {
+    let connection = cluster.connect("postgres", Limits::WORK).await?;
+    let end_others = format!(
+        "select pg_terminate_backend(pid, 3000) from pg_locks \
+         where locktype = 'advisory' and granted and pid <> pg_backend_pid() \
+         and (classid::bigint << 32 | objid::bigint) = {lock}"
+    );
+    connection.run(&end_others).await?;
+    connection.run(&format!("select pg_advisory_lock({lock})")).await?;
+    Ok(connection)
+}
+
+async fn drop_database(connection: &Connection, name: &str) -> Result<(), SqlError> {
+    let quoted = identifier(name);
+    let drop = format!("drop database if exists {quoted} with (force)");
+    match connection.run(&drop).await {
+        // Its owner has made it a template, which cannot be dropped, and may do so again.
+        Err(error) if error.is(&SqlState::WRONG_OBJECT_TYPE) => {}
+        done => return done,
+    }
+    close_database(connection, name).await?;
+    let ordinary = format!("alter database {quoted} with is_template false");
+    connection.run(&ordinary).await?;
+    connection.run(&drop).await
+}
+
+/// Lets no session into a database and ends those that are in it.
+async fn close_database(connection: &Connection, name: &str) -> Result<(), SqlError> {
+    let close = format!("alter database {} with allow_connections false", identifier(name));
+    connection.run(&close).await?;
+    let end = format!(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
+         where datname = {} and pid <> pg_backend_pid()",
+        literal(name)
+    );
+    connection.run(&end).await
 }
 
 fn as_offered(installed: &Installed, wanted: &Wanted) -> Wanted {

@@ -9,11 +9,12 @@ use howdah_model::agent::Installed;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use crate::databases::spare;
 use crate::settings::PLATFORM_ROLE;
 use crate::{RunAs, copy, durable};
 
 /// Goes up with every change of how a template is made, so that an old one is made anew.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The file in a template that says what it holds. Written last.
 const MARK: &str = "howdah.template";
 /// How long making a template may take. It is about a second on a quiet machine.
@@ -27,7 +28,7 @@ const SINCE_17_SQL: &str = "alter role howdah set transaction_timeout = 0;\n";
 /// What every database holds beside PostgreSQL's own. PostgreSQL lets the owner of a database
 /// create any *trusted* extension; the guard refuses those that `pgextwlist` did not let through.
 /// It is in `pg_catalog` and a member of `plpgsql` so that no dump contains it.
-const GUARD_SQL: &str = include_str!("guard.sql");
+pub(crate) const GUARD_SQL: &str = include_str!("guard.sql");
 
 /// An initialised data directory that is only ever copied.
 #[derive(Clone, Debug)]
@@ -85,7 +86,9 @@ impl Template {
 
 fn mark_of(installed: &Installed) -> String {
     let newer = newer_sql(installed);
-    format!("format {FORMAT} of {}\n{TEMPLATE_SQL}{newer}{GUARD_SQL}", installed.version.major)
+    let spare = spare::make(installed).join("\n");
+    let major = installed.version.major;
+    format!("format {FORMAT} of {major}\n{TEMPLATE_SQL}{newer}{GUARD_SQL}{spare}\n")
 }
 
 fn newer_sql(installed: &Installed) -> &'static str {
@@ -94,11 +97,14 @@ fn newer_sql(installed: &Installed) -> &'static str {
 
 async fn make(data: &Path, installed: &Installed, run_as: &RunAs) -> Result<()> {
     initdb(data, installed, run_as).await.context("run initdb")?;
+    let spare = spare::make(installed).join("\n") + "\n";
     let steps = [
         ("postgres", TEMPLATE_SQL),
         ("postgres", newer_sql(installed)),
         ("postgres", GUARD_SQL),
         ("template1", GUARD_SQL),
+        // A copy of `template1`, so after it.
+        ("postgres", spare.as_str()),
     ];
     for (database, sql) in steps.into_iter().filter(|(_, sql)| !sql.is_empty()) {
         single(data, installed, run_as, database, sql)

@@ -187,7 +187,7 @@ fn tenant_databases(demo: &Platform) -> String {
     for entry in entries.flatten() {
         let dir = entry.path().display().to_string();
         let sql = "select datname from pg_database where datname not in \
-            ('postgres', 'template0', 'template1') union all select rolname from pg_roles \
+            ('postgres', 'template0', 'template1', 'howdah_spare') union all select rolname from pg_roles \
             where rolname !~ '^(pg_|howdah)'";
         left += &demo
             .program("psql", &["-XAtqc", sql, "-h", &dir, "-U", "howdah", "postgres"], &[])

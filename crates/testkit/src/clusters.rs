@@ -145,13 +145,15 @@ pub async fn template(installed: &Installed) -> Template {
     Template::ensure(&templates, installed, &run_as()).await.expect("make a template")
 }
 
-/// The directory of the templates that all tests share.
+/// The directory of the templates that all tests share. Builds that make them otherwise have
+/// another.
 ///
 /// # Panics
 /// When it cannot be made.
 #[must_use]
 pub fn templates() -> PathBuf {
-    let templates = base().join(format!("howdah-templates-{}", run_as().name()));
+    let name = format!("howdah-templates-{}-{}", howdah_cluster::template::FORMAT, run_as().name());
+    let templates = base().join(name);
     std::fs::create_dir_all(&templates).expect("make the directory of the templates");
     templates
 }

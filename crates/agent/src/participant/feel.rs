@@ -8,11 +8,12 @@ use howdah_cluster::connection::{Limits, SqlError};
 use howdah_cluster::databases::Look;
 use howdah_cluster::look;
 use howdah_model::agent::InstanceState;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Participant;
 use crate::clock;
 use crate::looks::Turn;
+use crate::supervision::Due;
 
 /// How often it is felt.
 const BEAT: Duration = Duration::from_secs(3);
@@ -21,6 +22,9 @@ const BEAT: Duration = Duration::from_secs(3);
 const NEW_SESSION: u32 = 10;
 /// How often everything in it is compared with the spec, as tenants can change things (D27).
 const FULL_LOOK: Duration = Duration::from_secs(60);
+/// How long nothing else must have been asked for before a spare database is made: whoever waits
+/// for the last one has its first sessions now.
+const REST: Duration = Duration::from_millis(50);
 
 impl Participant {
     /// Returns when there may be something to do: another spec, the end of the server, the end of
@@ -39,6 +43,7 @@ impl Participant {
 
     async fn beat(&mut self, retry: Option<Instant>) -> Result<()> {
         for count in 1_u32.. {
+            self.renew_spare().await;
             let next = Instant::now() + BEAT;
             match retry {
                 Some(at) if at <= next => {
@@ -68,6 +73,21 @@ impl Participant {
             self.look_into_some().await;
         }
         Ok(())
+    }
+
+    /// Lets a spare database be made. Whatever is asked for meanwhile goes first.
+    async fn renew_spare(&mut self) {
+        if self.spare == Due::Not || self.retry_at.is_some() {
+            return;
+        }
+        sleep(REST).await;
+        let Some(databases) = &mut self.databases else { return };
+        let within = Limits::LOOK.statement;
+        let renewed = timeout(within, databases.renew_spare()).await;
+        if let Err(error) = renewed.unwrap_or(Err(SqlError::Silent(within))) {
+            tracing::warn!(participant.id = %self.id, "no spare database in {}: {error}", self.id);
+        }
+        self.spare = Due::Not;
     }
 
     fn silent(&mut self, error: &SqlError) {

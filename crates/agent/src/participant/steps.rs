@@ -11,6 +11,7 @@ use howdah_model::agent::{DatabaseObservation, InstanceState, ParticipantSpec};
 use tokio::time::Instant;
 
 use super::Participant;
+use crate::supervision::Due;
 
 /// How long one wait for a server that starts lasts. When it recovers longer, it is waited again.
 const START: Duration = Duration::from_secs(60);
@@ -150,6 +151,10 @@ impl Participant {
             bail!("{}", report.errors.join("; "));
         }
         self.converged = Some((spec.revision, Instant::now()));
+        // In a cluster that has its one database none more will come.
+        if spec.databases.len() != 1 && (report.tasks > 0 || look == Look::Everything) {
+            self.spare = Due::Now;
+        }
         self.failures = 0;
         Ok(())
     }

@@ -5,16 +5,26 @@ use howdah_model::name::DatabaseName;
 use tokio_postgres::error::SqlState;
 
 use super::plan::{NEW, OLD, Task};
-use super::{Databases, Wanted, statements};
+use super::spare::{self, SPARE};
+use super::{Databases, Wanted, close_database, drop_database, statements};
 use crate::connection::{Limits, SqlError};
 use crate::sql::{identifier, literal};
+
+/// What a new database is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    /// The spare one, which is there.
+    Spare,
+    /// One that is made now.
+    New,
+}
 
 impl Databases {
     pub(super) async fn perform(&mut self, task: Task, wanted: &Wanted) -> Result<(), SqlError> {
         match task {
-            Task::CleanUp { name } => self.drop_database(&name).await,
+            Task::CleanUp { name } => drop_database(&self.connection, &name).await,
             Task::Drop { name } => {
-                self.drop_database(&name).await?;
+                drop_database(&self.connection, &name).await?;
                 self.forget().await?;
                 self.present.retain(|present, _| present.as_str() != name);
                 Ok(())
@@ -44,25 +54,66 @@ impl Databases {
         replaces: Option<u32>,
         roles: Vec<String>,
     ) -> Result<(), SqlError> {
-        let made = format!("{NEW}{}", self.next);
-        self.next += 1;
-        // Nobody can enter it before it is complete: a session in it would block its renaming.
-        let create = format!("create database {made} template template1 allow_connections false");
-        self.connection.run(&create).await?;
-        if !spec.extensions.is_empty() {
-            self.create_extensions(&made, spec).await?;
-        }
         let replaced = replaces.map(|oid| format!("{OLD}{oid}"));
-        if replaced.is_some() {
-            self.close_database(name.as_str()).await?;
+        self.await_renewal().await;
+        let mut done = None;
+        if self.has_spare().await? {
+            done = match self.make_of(Empty::Spare, name, spec, replaced.as_deref(), &roles).await {
+                Err(error) if error.leaves_session() => {
+                    tracing::warn!("cannot use the spare database for `{name}`: {error}");
+                    None
+                }
+                done => Some(done),
+            };
         }
-        let mut all = roles;
-        all.extend(statements::exchange(&made, name, spec, replaced.as_deref()));
-        self.transaction(all).await?;
+        match done {
+            Some(done) => done?,
+            None => self.make_of(Empty::New, name, spec, replaced.as_deref(), &roles).await?,
+        }
         match replaced {
-            Some(old) => self.drop_database(&old).await,
+            Some(old) => drop_database(&self.connection, &old).await,
             None => Ok(()),
         }
+    }
+
+    /// Makes all of a database but the end of the one that it replaces.
+    async fn make_of(
+        &mut self,
+        empty: Empty,
+        name: &DatabaseName,
+        spec: &DatabaseSpec,
+        replaced: Option<&str>,
+        roles: &[String],
+    ) -> Result<(), SqlError> {
+        let aside = format!("{NEW}{}", self.next);
+        self.next += 1;
+        let mut made = aside.as_str();
+        let mut all = roles.to_vec();
+        match empty {
+            // Nobody can enter it before it is complete: a session in it would block its renaming.
+            Empty::New => {
+                let create =
+                    format!("create database {aside} template template1 allow_connections false");
+                self.connection.run(&create).await?;
+            }
+            Empty::Spare if spec.extensions.is_empty() => {
+                made = SPARE;
+                all.push(spare::unmark());
+            }
+            // From here on it is no spare any more: what is in it is one database's.
+            Empty::Spare => {
+                let take = format!("{}; alter database {SPARE} rename to {aside}", spare::unmark());
+                self.connection.run(&take).await?;
+            }
+        }
+        if !spec.extensions.is_empty() {
+            self.create_extensions(made, spec).await?;
+        }
+        if replaced.is_some() {
+            close_database(&self.connection, name.as_str()).await?;
+        }
+        all.extend(statements::exchange(made, name, spec, replaced));
+        self.transaction(all).await
     }
 
     /// Extensions that the platform promised for a new database. They are the platform's own. One
@@ -86,38 +137,12 @@ impl Databases {
         Ok(())
     }
 
-    /// Lets no session into a database and ends those that are in it.
-    async fn close_database(&self, name: &str) -> Result<(), SqlError> {
-        let close = format!("alter database {} with allow_connections false", identifier(name));
-        self.connection.run(&close).await?;
-        let end = format!(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
-             where datname = {} and pid <> pg_backend_pid()",
-            literal(name)
-        );
-        self.connection.run(&end).await
-    }
-
     async fn transaction(&self, statements: Vec<String>) -> Result<(), SqlError> {
         let done = self.connection.run(&format!("begin; {}; commit", statements.join("; "))).await;
         if done.as_ref().is_err_and(SqlError::leaves_session) {
             self.connection.run("rollback").await?;
         }
         done
-    }
-
-    async fn drop_database(&self, name: &str) -> Result<(), SqlError> {
-        let quoted = identifier(name);
-        let drop = format!("drop database if exists {quoted} with (force)");
-        match self.connection.run(&drop).await {
-            // Its owner has made it a template, which cannot be dropped, and may do so again.
-            Err(error) if error.is(&SqlState::WRONG_OBJECT_TYPE) => {}
-            done => return done,
-        }
-        self.close_database(name).await?;
-        let ordinary = format!("alter database {quoted} with is_template false");
-        self.connection.run(&ordinary).await?;
-        self.connection.run(&drop).await
     }
 
     async fn forget(&self) -> Result<(), SqlError> {
