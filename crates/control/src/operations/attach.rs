@@ -14,7 +14,7 @@ use super::Facts;
 use crate::Control;
 use crate::engine::Fence;
 use crate::requests::naming;
-use crate::requests::releases::{Change, attached, detached, publish};
+use crate::requests::releases::{Change, attached, publish};
 
 pub(super) async fn perform(control: &Control, facts: &Facts, fence: Fence<State>) -> Result<()> {
     let asked = &facts.asked;
@@ -37,7 +37,7 @@ pub(super) async fn perform(control: &Control, facts: &Facts, fence: Fence<State
     let all = attachments::list_by_app(&mut tx, asked.app_id).await?;
     let name = &arguments.attachment;
     if let Some(old) = all.iter().find(|one| one.name == *name) {
-        take_from(control, &mut tx, facts, old, &all).await?;
+        keep_reachable(control, &mut tx, facts, old, &all).await?;
     }
     let to = Pointing { database: database.id, namespace: arguments.namespace.as_deref() };
     let time = control.now();
@@ -49,24 +49,22 @@ pub(super) async fn perform(control: &Control, facts: &Facts, fence: Fence<State
     Ok(tx.commit().await?)
 }
 
-/// Takes the name from the database that has it. One that has no other name on the app gets a
-/// colour first, so that it stays within reach (C11).
-async fn take_from(
+/// Sees that the database that has the name now stays within reach: one that has no other name on
+/// the app gets a colour (C11).
+async fn keep_reachable(
     control: &Control,
     tx: &mut Tx,
     facts: &Facts,
     old: &Attachment,
     all: &[Attachment],
 ) -> Result<()> {
-    let addon = old.addon_name.as_str();
     let other = all.iter().any(|one| one.database_id == old.database_id && one.id != old.id);
     if !other && old.database_id != facts.asked.database_id {
         let name = color(control, tx, old.app_id, all).await?;
         let to = Pointing { database: old.database_id, namespace: old.namespace.as_deref() };
         attachments::insert(tx, old.app_id, &name, to, control.now()).await?;
-        release(control, tx, facts, &attached(name.as_str(), addon)).await?;
     }
-    release(control, tx, facts, &detached(&[old.name.to_string()], addon)).await
+    Ok(())
 }
 
 async fn color(
