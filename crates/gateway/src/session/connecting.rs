@@ -227,7 +227,6 @@ fn drift(entry: &Entry) -> Fatal {
         tracing::warn!(role = %role, "PostgreSQL has another password for `{role}` than the platform");
     }
     let message = format!("the password of role \"{role}\" was changed outside the platform");
-    Fatal::new(ErrorKind::CredentialDrift, message).hint(
-        "The platform sets it again within seconds. Rotate the credential to change it for good.",
-    )
+    Fatal::new(ErrorKind::CredentialDrift, message)
+        .hint("The platform sets it again within a minute. Try again then.")
 }
