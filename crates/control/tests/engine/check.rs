@@ -272,3 +272,52 @@ pub(crate) async fn nothing_is_left_over(ground: &Ground) {
         .collect();
     assert_eq!(kept, databases, "the agent's databases are the wanted ones");
 }
+
+impl Ground {
+    /// Whether nothing is under way between the store and the agent.
+    pub(crate) async fn is_at_rest(&self) -> bool {
+        let world_is_at_rest = {
+            let world = self.agent.world();
+            world.late.is_empty()
+                && world.housed.values().all(|one| one.applied == Some(one.spec.revision))
+        };
+        let restless: i64 = sqlx::query_scalar(
+            "select count(*) from machines where not over and (
+                 kind not in ('participant', 'database') or state <> 'available')",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .expect("ask for machines");
+        let untold: i64 = sqlx::query_scalar("select count(*) from wakes")
+            .fetch_one(&self.pool)
+            .await
+            .expect("ask for wakes");
+        world_is_at_rest && restless == 0 && untold == 0 && self.revisions_agree().await
+    }
+
+    async fn revisions_agree(&self) -> bool {
+        let rows: Vec<(Uuid, i64)> =
+            sqlx::query_as("select id, revision from participants where removed_at is null")
+                .fetch_all(&self.pool)
+                .await
+                .expect("ask for participants");
+        let world = self.agent.world();
+        rows.iter().all(|(id, revision)| {
+            let one = world.housed.get(&ParticipantId(*id));
+            one.is_some_and(|one| one.spec.revision.0 == *revision)
+        })
+    }
+
+    /// Prints all machines, for whoever looks for a mistake.
+    pub(crate) async fn dump(&self) {
+        let rows: Vec<(String,)> =
+            sqlx::query_as("select m::text from machines m where not over order by serial")
+                .fetch_all(&self.pool)
+                .await
+                .expect("ask for machines");
+        for (row,) in rows {
+            eprintln!("{row}");
+        }
+        eprintln!("{:#?}", self.agent.world().housed);
+    }
+}

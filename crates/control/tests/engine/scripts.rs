@@ -367,3 +367,27 @@ async fn a_database_that_cannot_be_placed_is_undone_with_the_reason() {
         .expect("count");
     assert_eq!(releases, 0, "the app never knew of it");
 }
+
+/// What the agent says to people is kept with those who wait for it, and told when they give up.
+#[tokio::test]
+async fn what_stands_in_the_way_is_told_with_the_operation_that_waits_for_it() {
+    let ground = Ground::new(1).await;
+    let mut worker = ground.worker(0).await;
+    let (_, operation) = ground.ask_for_database(ground.apps[0], "standard-0", 1).await;
+    for round in 0..65 {
+        while ground.work(&mut worker).await {}
+        for one in ground.agent.world().housed.values_mut() {
+            one.error = Some("no space left on device".to_owned());
+        }
+        ground.show(&worker).await;
+        ground.stage.pass(Duration::from_secs(if round < 2 { 1 } else { 10 }));
+    }
+    for one in ground.agent.world().housed.values_mut() {
+        one.error = None;
+    }
+    ground.settle(&mut worker, A_WHILE).await;
+    let mut conn = ground.store.reader().get().await.expect("a connection");
+    let said = transitions::list(&mut conn, &[operation.0]).await.expect("list");
+    let turned = said.iter().find(|one| one.to == "undoing").expect("it gave up");
+    assert_eq!(turned.reason, "the deadline of this state has passed: no space left on device");
+}

@@ -298,7 +298,7 @@ impl Simulation {
                 busy |= self.ground.work(worker).await;
             }
             self.watchman.look(&self.ground).await;
-            if !busy && self.is_at_rest().await {
+            if !busy && self.ground.is_at_rest().await {
                 return;
             }
             let took = self.ground.stage.now().duration_since(begun).unsigned_abs();
@@ -311,39 +311,6 @@ impl Simulation {
             }
         }
     }
-
-    async fn is_at_rest(&self) -> bool {
-        let world_is_at_rest = {
-            let world = self.ground.agent.world();
-            world.late.is_empty()
-                && world.housed.values().all(|one| one.applied == Some(one.spec.revision))
-        };
-        let restless: i64 = sqlx::query_scalar(
-            "select count(*) from machines where not over and (
-                 kind not in ('participant', 'database') or state <> 'available')",
-        )
-        .fetch_one(&self.ground.pool)
-        .await
-        .expect("ask for machines");
-        let untold: i64 = sqlx::query_scalar("select count(*) from wakes")
-            .fetch_one(&self.ground.pool)
-            .await
-            .expect("ask for wakes");
-        world_is_at_rest && restless == 0 && untold == 0 && self.revisions_agree().await
-    }
-
-    async fn revisions_agree(&self) -> bool {
-        let rows: Vec<(Uuid, i64)> =
-            sqlx::query_as("select id, revision from participants where removed_at is null")
-                .fetch_all(&self.ground.pool)
-                .await
-                .expect("ask for participants");
-        let world = self.ground.agent.world();
-        rows.iter().all(|(id, revision)| {
-            let one = world.housed.get(&howdah_model::ids::ParticipantId(*id));
-            one.is_some_and(|one| one.spec.revision.0 == *revision)
-        })
-    }
 }
 
 impl Drop for Simulation {
@@ -353,21 +320,6 @@ impl Drop for Simulation {
                 eprintln!("{line}");
             }
         }
-    }
-}
-
-impl Ground {
-    /// Prints all machines, for whoever looks for a mistake.
-    pub(crate) async fn dump(&self) {
-        let rows: Vec<(String,)> =
-            sqlx::query_as("select m::text from machines m where not over order by serial")
-                .fetch_all(&self.pool)
-                .await
-                .expect("ask for machines");
-        for (row,) in rows {
-            eprintln!("{row}");
-        }
-        eprintln!("{:#?}", self.agent.world().housed);
     }
 }
 
