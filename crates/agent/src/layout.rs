@@ -21,7 +21,7 @@ impl Layout {
     /// Makes the directories that are missing. PostgreSQL's user may pass through them.
     pub(crate) fn new(home: &Path, run_as: &RunAs) -> Result<Self> {
         let home = std::path::absolute(home)?;
-        for part in ["p", "s", "gone", "templates"] {
+        for part in ["p", "s", "gone", "spares", "templates"] {
             let dir = home.join(part);
             std::fs::DirBuilder::new()
                 .recursive(true)
@@ -41,6 +41,11 @@ impl Layout {
 
     pub(crate) fn templates(&self) -> PathBuf {
         self.home.join("templates")
+    }
+
+    /// Where copies of the templates are that nobody has taken yet.
+    pub(crate) fn spares(&self) -> PathBuf {
+        self.home.join("spares")
     }
 
     /// Where all that belongs to participants is, one directory each.

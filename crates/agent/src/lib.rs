@@ -10,6 +10,7 @@ mod looks;
 mod manager;
 mod memory;
 mod participant;
+mod ready_copies;
 mod specs;
 pub mod supervision;
 
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::board::Board;
 use crate::layout::Layout;
 use crate::manager::Manager;
+use crate::ready_copies::ReadyCopies;
 
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
@@ -58,11 +60,18 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let layout = Layout::new(&config.home, &config.run_as).context("prepare HOWDAH_HOME")?;
     let board = Arc::new(Board::new(config.server, config.installed.clone(), &config.home));
     let (requests, received) = mpsc::channel(QUEUE);
-    let manager = Manager::new(layout, &config, Arc::clone(&board), stop.clone());
+    let copies = Arc::new(ReadyCopies::new(&layout, &config));
+    let manager =
+        Manager::new(layout, &config, Arc::clone(&board), Arc::clone(&copies), stop.clone());
     let listener = api::listen(&config.socket).context("listen on the agent's socket")?;
     let mut parts = JoinSet::new();
     parts.spawn(manager.run(received));
     parts.spawn(api::serve(listener, api::State { requests, board }, stop.clone()));
+    let copying = stop.clone();
+    parts.spawn(async move {
+        copies.keep(&copying).await;
+        Ok(())
+    });
     let first = parts.join_next().await;
     // The first to end ends the other: without the manager nothing is done, without the API
     // nothing is known.

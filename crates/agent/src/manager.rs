@@ -22,6 +22,7 @@ use crate::Config;
 use crate::board::Board;
 use crate::layout::Layout;
 use crate::participant::{Ended, Participant};
+use crate::ready_copies::ReadyCopies;
 
 /// Why a spec was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,7 @@ pub(crate) struct Manager {
     tasks: JoinSet<Ended>,
     ids: HashMap<task::Id, ParticipantId>,
     templates: Arc<tokio::sync::Mutex<()>>,
+    copies: Arc<ReadyCopies>,
 }
 
 impl Manager {
@@ -67,6 +69,7 @@ impl Manager {
         layout: Layout,
         config: &Config,
         board: Arc<Board>,
+        copies: Arc<ReadyCopies>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -80,6 +83,7 @@ impl Manager {
             tasks: JoinSet::new(),
             ids: HashMap::new(),
             templates: Arc::default(),
+            copies,
         }
     }
 
@@ -194,6 +198,7 @@ impl Manager {
             cluster,
             wanted,
             Arc::clone(&self.templates),
+            Arc::clone(&self.copies),
         );
         let stop = self.stop.clone();
         let task = self.tasks.spawn(async move {

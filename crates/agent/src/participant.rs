@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::board::Board;
 use crate::layout::Layout;
 use crate::looks::Looks;
+use crate::ready_copies::ReadyCopies;
 use crate::specs::Progress;
 use crate::supervision::{Action, Data, Due, Pace, Process, Seen, next};
 
@@ -45,6 +46,7 @@ pub(crate) struct Participant {
     wanted: watch::Receiver<Arc<ParticipantSpec>>,
     /// Held while a template is made, so that two participants do not make the same one.
     templates: Arc<Mutex<()>>,
+    copies: Arc<ReadyCopies>,
     progress: Progress,
     databases: Option<Databases>,
     looks: Looks,
@@ -67,6 +69,7 @@ impl Participant {
         cluster: Cluster,
         wanted: watch::Receiver<Arc<ParticipantSpec>>,
         templates: Arc<Mutex<()>>,
+        copies: Arc<ReadyCopies>,
     ) -> Self {
         let id = wanted.borrow().id;
         // A spec that comes with a number of restarts for something new asks for none.
@@ -79,6 +82,7 @@ impl Participant {
             cluster,
             wanted,
             templates,
+            copies,
             progress,
             databases: None,
             looks: Looks::default(),

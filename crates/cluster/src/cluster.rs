@@ -74,6 +74,14 @@ impl Cluster {
     /// # Errors
     /// Those of the file system; nothing is left of a failed attempt.
     pub async fn make(&self, template: &Template) -> Result<()> {
+        self.make_of(template, Vec::new()).await
+    }
+
+    /// The same, from the first of the ready copies that is fit ([`Template::make_copy`]).
+    ///
+    /// # Errors
+    /// As of [`Self::make`]: without a copy that can be taken it is made as without any.
+    pub async fn make_of(&self, template: &Template, copies: Vec<PathBuf>) -> Result<()> {
         if self.is_made() {
             return Ok(());
         }
@@ -83,6 +91,13 @@ impl Cluster {
             let parent = this.data.parent().context("a data directory has a parent")?;
             std::fs::create_dir_all(parent).context("make the participant's directory")?;
             this.run_as.open_way(parent)?;
+            for copy in copies {
+                match template.take_copy(&copy, &this.data, &this.run_as) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!("cannot take {}: {error}", copy.display()),
+                }
+            }
             template.copy_to(&this.data, &this.run_as).context("copy the template")
         };
         tokio::task::spawn_blocking(copy).await.context("wait for the copy")?

@@ -17,12 +17,14 @@ const CHUNK: usize = 1 << 16;
 
 /// Copies a directory with all in it to a new place that belongs to `owner`. Regular files and
 /// directories only, which is what a data directory without tablespaces holds. The caller gives
-/// the copy its final name afterwards ([`crate::durable::rename`]).
+/// the copy its final name afterwards ([`crate::durable::rename`]). Before every file `stop` is
+/// asked whether to break off.
 ///
 /// # Errors
-/// Those of the file system; a half-made copy is left for the caller to remove.
-pub fn tree(from: &Path, to: &Path, owner: &RunAs) -> io::Result<()> {
-    let mut copy = Copy { owner, reflink: true };
+/// Those of the file system, and `Interrupted` when it was broken off; a half-made copy is left
+/// for the caller to remove.
+pub fn tree(from: &Path, to: &Path, owner: &RunAs, stop: &dyn Fn() -> bool) -> io::Result<()> {
+    let mut copy = Copy { owner, reflink: true, stop };
     copy.dir(from, to)?;
     // One flush of the whole file system: a thousand files one by one take twenty times as long.
     Ok(rustix::fs::syncfs(File::open(to)?)?)
@@ -32,12 +34,16 @@ struct Copy<'a> {
     owner: &'a RunAs,
     /// Whether the file system is still believed to copy by reference.
     reflink: bool,
+    stop: &'a dyn Fn() -> bool,
 }
 
 impl Copy<'_> {
     fn dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         self.owner.make_dir(to)?;
         for entry in std::fs::read_dir(from)? {
+            if (self.stop)() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let entry = entry?;
             let target = to.join(entry.file_name());
             let kind = entry.file_type()?;

@@ -12,6 +12,7 @@ mod log;
 pub mod look;
 pub mod postmaster;
 mod proven;
+mod ready_copy;
 pub mod run_as;
 pub mod settings;
 pub mod sql;

@@ -16,7 +16,7 @@ use crate::{RunAs, copy, durable};
 /// Goes up with every change of how a template is made, so that an old one is made anew.
 pub const FORMAT: u32 = 2;
 /// The file in a template that says what it holds. Written last.
-const MARK: &str = "howdah.template";
+pub(crate) const MARK: &str = "howdah.template";
 /// How long making a template may take. It is about a second on a quiet machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -34,6 +34,8 @@ pub(crate) const GUARD_SQL: &str = include_str!("guard.sql");
 #[derive(Clone, Debug)]
 pub struct Template {
     data: PathBuf,
+    /// What it holds.
+    mark: String,
 }
 
 impl Template {
@@ -43,10 +45,10 @@ impl Template {
     /// # Errors
     /// When it cannot be made; what a crash leaves is removed by the next attempt.
     pub async fn ensure(templates: &Path, installed: &Installed, run_as: &RunAs) -> Result<Self> {
-        let data = templates.join(installed.version.major.to_string());
-        if std::fs::read_to_string(data.join(MARK)).is_ok_and(|mark| mark == mark_of(installed)) {
-            return Ok(Self { data });
+        if let Some(found) = Self::find(templates, installed) {
+            return Ok(found);
         }
+        let data = templates.join(installed.version.major.to_string());
         std::fs::create_dir_all(templates).context("make the directory of templates")?;
         run_as.open_way(templates)?;
         let beside = durable::beside(&data);
@@ -63,7 +65,25 @@ impl Template {
         }
         durable::remove_dir(&data).context("remove an old template")?;
         durable::rename(&beside, &data).context("put the template in place")?;
-        Ok(Self { data })
+        Ok(Self { data, mark: mark_of(installed) })
+    }
+
+    /// The template of a major version, if it is there and of this format.
+    #[must_use]
+    pub fn find(templates: &Path, installed: &Installed) -> Option<Self> {
+        let template = Self {
+            data: templates.join(installed.version.major.to_string()),
+            mark: mark_of(installed),
+        };
+        template.is_mark_of(&template.data).then_some(template)
+    }
+
+    pub(crate) fn is_mark_of(&self, dir: &Path) -> bool {
+        std::fs::read_to_string(dir.join(MARK)).is_ok_and(|mark| mark == self.mark)
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Copies the template to a new data directory, which is there completely or not at all.
@@ -73,7 +93,7 @@ impl Template {
     pub fn copy_to(&self, data: &Path, run_as: &RunAs) -> std::io::Result<()> {
         let beside = durable::beside(data);
         durable::remove_dir(&beside)?;
-        let copied = copy::tree(&self.data, &beside, run_as)
+        let copied = copy::tree(&self.data, &beside, run_as, &|| false)
             .and_then(|()| durable::remove_file(&beside.join(MARK)))
             .and_then(|()| durable::rename(&beside, data));
         if copied.is_err() {

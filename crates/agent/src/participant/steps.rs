@@ -33,7 +33,10 @@ impl Participant {
             .await?
         };
         self.layout.write_progress(self.id, self.progress)?;
-        self.cluster.make(&template).await.context("make the data directory")
+        let copies = self.copies.of(self.cluster.installed.version.major);
+        let made = self.cluster.make_of(&template, copies).await;
+        self.copies.taken();
+        made.context("make the data directory")
     }
 
     pub(super) async fn start(&mut self, spec: &ParticipantSpec) -> Result<()> {
