@@ -81,29 +81,14 @@ async fn the_cost_at_rest_is_measured_when_asked_for() {
     eprintln!("{DATABASES} databases were made in {:?}", begun.elapsed());
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (ours, theirs) = (cpu_of_us(), cpu_of_children(ground.postmaster()));
-    let transactions = transactions(&ground).await;
     tokio::time::sleep(window).await;
     let share = |used: Duration| 100.0 * used.as_secs_f64() / window.as_secs_f64();
     let ours = share(cpu_of_us() - ours);
     let theirs = share(cpu_of_children(ground.postmaster()).saturating_sub(theirs));
-    let transactions = self::transactions(&ground).await - transactions;
-    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-    let transactions = transactions as f64 / window.as_secs_f64();
-    eprintln!("at rest: {transactions:.1} transactions a second");
     eprintln!("at rest: control {ours:.2} % of a core, its PostgreSQL {theirs:.2} %");
     assert!(ours + theirs < 10.0);
     cancelled.cancel();
     tasks.shutdown().await;
-}
-
-/// How many transactions the store has seen so far.
-async fn transactions(ground: &Ground) -> i64 {
-    // Each session tells of its own when it is idle for a second.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    sqlx::query_scalar("select sum(xact_commit + xact_rollback)::bigint from pg_stat_database")
-        .fetch_one(&ground.pool)
-        .await
-        .expect("ask for statistics")
 }
 
 fn cpu_of_us() -> Duration {
