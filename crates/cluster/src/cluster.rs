@@ -1,9 +1,11 @@
 //! One cluster: making it, configuring it, starting and stopping it, removing it. Every operation
 //! may be done twice, and ends by itself.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -57,6 +59,20 @@ pub enum StartError {
     /// It could not even be tried.
     #[error("start PostgreSQL's pg_ctl")]
     Program(#[source] io::Error),
+}
+
+/// How often a server that starts is looked at, and for how long that often: one that recovers
+/// takes longer.
+const POLL: Duration = Duration::from_millis(2);
+const SHORTLY: Duration = Duration::from_millis(200);
+
+/// How many different settings are known to be good at the most: a few for each plan.
+const GOOD: usize = 256;
+
+/// Settings that PostgreSQL has found good in this process' life, with its version.
+fn good_settings() -> MutexGuard<'static, BTreeSet<String>> {
+    static SETTINGS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    SETTINGS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The file in a data directory that says that its making was completed.
@@ -118,7 +134,10 @@ impl Cluster {
         ];
         let mut written = Written::Same;
         for (name, content) in access {
-            if self.write(name, &content)? {
+            // Compared before every start; until then the template's let nobody in.
+            let path = self.data.join(name);
+            let changed = durable::refresh(&path, content.as_bytes(), Some(&self.run_as));
+            if changed.with_context(|| format!("write {name}"))? {
                 written = Written::Changed;
             }
         }
@@ -126,7 +145,8 @@ impl Cluster {
             return Ok(written);
         }
         self.check(&conf).await?;
-        self.write("postgresql.conf", &conf)?;
+        durable::write(&self.data.join("postgresql.conf"), conf.as_bytes(), Some(&self.run_as))
+            .context("write postgresql.conf")?;
         Ok(Written::Changed)
     }
 
@@ -137,18 +157,23 @@ impl Cluster {
         }
         self.run_as.make_dir(&self.socket_dir)?;
         extension_share::write(&self.socket_dir, &self.run_as)?;
-        if self.log.exists() { Ok(()) } else { durable::write(&self.log, b"", Some(&self.run_as)) }
+        if !self.log.exists() {
+            durable::refresh(&self.log, b"", Some(&self.run_as))?;
+        }
+        Ok(())
     }
 
-    fn write(&self, name: &str, content: &str) -> Result<bool> {
-        durable::write_changed(&self.data.join(name), content.as_bytes(), Some(&self.run_as))
-            .with_context(|| format!("write {name}"))
-    }
-
-    /// Lets PostgreSQL read a configuration without starting with it.
+    /// Lets PostgreSQL read a configuration without starting with it. One that differs from one
+    /// that was found good only in the cluster's own places is as good.
     async fn check(&self, conf: &str) -> Result<()> {
+        let Installed { version, bindir } = &self.installed;
+        let places = self.socket_dir.display().to_string();
+        let of_all = format!("{version} {}\n{}", bindir.display(), conf.replace(&places, ""));
+        if good_settings().contains(&of_all) {
+            return Ok(());
+        }
         let beside = self.data.join("postgresql.conf.checked");
-        durable::write(&beside, conf.as_bytes(), Some(&self.run_as)).context("write settings")?;
+        durable::refresh(&beside, conf.as_bytes(), Some(&self.run_as)).context("write settings")?;
         let mut command = self.run_as.command(self.installed.bindir.join("postgres"));
         command.arg("-D").arg(&self.data);
         command.arg("-c").arg(format!("config_file={}", beside.display()));
@@ -159,6 +184,11 @@ impl Cluster {
             .context("start postgres to check settings")?;
         durable::remove_file(&beside).context("remove the checked settings")?;
         if output.status.success() {
+            let mut good = good_settings();
+            if good.len() >= GOOD {
+                good.clear();
+            }
+            good.insert(of_all);
             return Ok(());
         }
         Err(BadSetting::Refused(complaint(&output.stderr)).into())
@@ -182,7 +212,8 @@ impl Cluster {
             Some(_) => None,
             None => Some(self.spawn_starter().await?),
         };
-        let mut pause = Duration::from_millis(2);
+        let begun = Instant::now();
+        let mut pause = POLL;
         loop {
             match self.postmaster() {
                 Some(found) if found.phase == Phase::Ready => return Ok(found),
@@ -194,7 +225,7 @@ impl Cluster {
                 return Err(StartError::TooSlow(patience));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(20));
+            pause = if begun.elapsed() < SHORTLY { POLL } else { POLL * 8 };
         }
     }
 

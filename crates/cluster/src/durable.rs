@@ -16,14 +16,18 @@ use crate::RunAs;
 /// Those of the file system.
 pub fn write(path: &Path, content: &[u8], owner: Option<&RunAs>) -> io::Result<()> {
     let beside = beside(path);
+    write_beside(&beside, content, owner)?.sync_all()?;
+    rename(&beside, path)
+}
+
+fn write_beside(beside: &Path, content: &[u8], owner: Option<&RunAs>) -> io::Result<File> {
     let mut options = File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(beside)?;
     file.write_all(content)?;
     if let Some(owner) = owner {
-        owner.give(&beside)?;
+        owner.give(beside)?;
     }
-    file.sync_all()?;
-    rename(&beside, path)
+    Ok(file)
 }
 
 /// As [`write`], when the content differs from what is there. Says whether it wrote.
@@ -35,6 +39,22 @@ pub fn write_changed(path: &Path, content: &[u8], owner: Option<&RunAs>) -> io::
         return Ok(false);
     }
     write(path, content, owner)?;
+    Ok(true)
+}
+
+/// As [`write_changed`], and leaves it to the operating system when it is flushed: what a crash of
+/// ours leaves is the old or the new content, but a loss of power may leave nothing of it. For
+/// files that are compared with what they should be before every use.
+///
+/// # Errors
+/// Those of the file system.
+pub fn refresh(path: &Path, content: &[u8], owner: Option<&RunAs>) -> io::Result<bool> {
+    if std::fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(false);
+    }
+    let beside = beside(path);
+    write_beside(&beside, content, owner)?;
+    std::fs::rename(&beside, path)?;
     Ok(true)
 }
 

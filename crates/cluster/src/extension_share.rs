@@ -34,7 +34,7 @@ pub fn dir(socket_dir: &Path) -> PathBuf {
     socket_dir.join("extensions")
 }
 
-/// Writes the scripts of a cluster.
+/// Writes the scripts of a cluster. Done before every start.
 ///
 /// # Errors
 /// Those of the file system.
@@ -44,7 +44,7 @@ pub fn write(socket_dir: &Path, owner: &RunAs) -> io::Result<()> {
     for (extension, file, content) in SCRIPTS {
         let dir = dir.join(extension);
         owner.make_dir(&dir)?;
-        durable::write_changed(&dir.join(file), content.as_bytes(), Some(owner))?;
+        durable::refresh(&dir.join(file), content.as_bytes(), Some(owner))?;
     }
     Ok(())
 }
