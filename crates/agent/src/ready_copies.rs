@@ -20,6 +20,8 @@ use crate::layout::Layout;
 const COUNTS: [usize; 2] = [2, 1];
 /// How long no participant must have been made before a copy is: it is starting then.
 const REST: Duration = Duration::from_millis(500);
+/// The same at the start of the agent, when there is most to do for others.
+const FIRST_REST: Duration = Duration::from_secs(3);
 /// After how long it is looked again without a reason: disk may have become free.
 const NOW_AND_THEN: Duration = Duration::from_secs(300);
 /// What must be free of the disk, in bytes: databases have it before copies.
@@ -70,7 +72,7 @@ impl ReadyCopies {
         if let Err(error) = self.clean() {
             tracing::warn!("{error:#}");
         }
-        let mut pause = REST;
+        let mut pause = FIRST_REST;
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -506,3 +506,29 @@ async fn copies_that_are_half_made_or_of_another_template_are_replaced_and_never
     agent.put_and_wait(&spec).await;
     assert_eq!(inode(&copy), kept, "a good one stays");
 }
+
+#[tokio::test]
+async fn a_shared_cluster_gets_another_spare_database_and_one_with_its_one_database_does_not() {
+    for major in majors() {
+        let agent = Agent::start(std::slice::from_ref(&major)).await;
+        let (one, two) = (Tenant::new("one"), Tenant::new("two"));
+        let (alone, mut shared) = (spec(&major, &[&one]), spec(&major, &[&one]));
+        let spares = async |socket_dir: &Path| {
+            let server = Connection::open(socket_dir, "postgres", Limits::WORK).await.unwrap();
+            let spare = "select from pg_database d where datname = 'howdah_spare' \
+                and shobj_description(d.oid, 'pg_database') is not null";
+            server.rows(spare, &[]).await.unwrap().len()
+        };
+        let alone = agent.put_and_wait(&alone).await.socket_dir;
+        let at = agent.put_and_wait(&shared).await.socket_dir;
+        assert_eq!((spares(&alone).await, spares(&at).await), (0, 0), "each has taken its own");
+        next(&mut shared);
+        shared.databases.insert(two.name.clone(), two.spec.clone());
+        agent.put_and_wait(&shared).await;
+        until("there is a spare again", async || spares(&at).await == 1).await;
+        next(&mut shared);
+        shared.databases.clear();
+        agent.put_and_wait(&shared).await;
+        assert_eq!((spares(&alone).await, spares(&at).await), (0, 1));
+    }
+}

@@ -423,31 +423,38 @@ async fn databases_are_made_while_a_spare_is_made() {
 
 #[tokio::test]
 async fn a_reset_that_is_cut_at_any_statement_leaves_the_old_or_the_new_database() {
+    // What is sent: whether there is a spare; create, close, end sessions, exchange, drop.
+    cut_resets(Spare::Missing, 6).await;
+}
+
+#[tokio::test]
+async fn a_reset_with_a_spare_that_is_cut_at_any_statement_leaves_the_old_or_the_new_database() {
+    cut_resets(Spare::There, 5).await;
+}
+
+async fn cut_resets(spare: Spare, statements: i32) {
     let tenant = |turn: i32| {
         let mut tenant = Tenant::new("one");
         tenant.spec.incarnation = Incarnation(turn);
         tenant
     };
     for major in majors() {
-        // What is sent: whether there is a spare; create; close, end sessions, exchange, drop.
-        for (spare, statements) in [(Spare::Missing, 6), (Spare::There, 5)] {
-            let home = Home::new();
-            let cluster = home.running(&major, "a").await;
-            converge(&cluster, &wanted(&[&tenant(1)])).await;
-            let cuts = cut_everywhere(
-                &cluster,
-                async |cluster, turn| {
-                    let session = tenant(turn).connect(&cluster.socket_dir).await.unwrap();
-                    session.ask("create table t as select 42 as x").await.unwrap();
-                    spare.prepare(cluster).await;
-                    wanted(&[&tenant(turn + 1)])
-                },
-                async |cluster, turn| is_whole(cluster, &tenant(turn + 1)).await,
-            )
-            .await;
-            // The last question of the look, and all of these.
-            assert_eq!(cuts, 1 + statements, "{spare:?}");
-        }
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        converge(&cluster, &wanted(&[&tenant(1)])).await;
+        let cuts = cut_everywhere(
+            &cluster,
+            async |cluster, turn| {
+                let session = tenant(turn).connect(&cluster.socket_dir).await.unwrap();
+                session.ask("create table t as select 42 as x").await.unwrap();
+                spare.prepare(cluster).await;
+                wanted(&[&tenant(turn + 1)])
+            },
+            async |cluster, turn| is_whole(cluster, &tenant(turn + 1)).await,
+        )
+        .await;
+        // The last question of the look, and all of these.
+        assert_eq!(cuts, 1 + statements, "{spare:?}");
     }
 }
 
