@@ -215,13 +215,9 @@ fn lasted(since: Timestamp, now: Timestamp) -> Duration {
 const LONG: Duration = Duration::from_secs(10);
 const GRID: Duration = Duration::from_secs(2);
 
+/// Leaves a machine that has nothing to do: what it tried has succeeded.
 fn waiting(claimed: &Stored, pause: Duration, hindrance: Option<String>, now: Timestamp) -> Rest {
-    Rest {
-        id: claimed.id,
-        wake_at: wake_at(pause, now),
-        attempt: claimed.attempt,
-        last_error: hindrance,
-    }
+    Rest { id: claimed.id, wake_at: wake_at(pause, now), attempt: 0, last_error: hindrance }
 }
 
 fn wake_at(pause: Duration, now: Timestamp) -> Timestamp {

@@ -13,8 +13,6 @@ use crate::Control;
 
 /// How often each database gets a row.
 const EVERY: Duration = Duration::from_secs(60);
-/// How often is looked whether it is time. Several control planes on one store take turns.
-const LOOK: Duration = Duration::from_secs(15);
 /// Rows that are written with one statement.
 const AT_ONCE: usize = 1000;
 /// Figures that are older than this are left out.
@@ -22,18 +20,13 @@ const FRESH: Duration = Duration::from_secs(120);
 
 /// Records until it is cancelled.
 pub(crate) async fn run(control: Control, cancelled: CancellationToken) {
-    let mut last: Option<Timestamp> = None;
     while !cancelled.is_cancelled() {
-        let now = control.now();
-        if last.is_none_or(|last| now.duration_since(last).unsigned_abs() >= EVERY) {
-            match control.record_observations().await {
-                Ok(()) => last = Some(now),
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "record observations"),
-            }
+        if let Err(error) = control.record_observations().await {
+            tracing::warn!(error = format!("{error:#}"), "record observations");
         }
         tokio::select! {
             () = cancelled.cancelled() => break,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(EVERY) => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A machine is an enum of states, a [`Row`] for each of them (the table that people read) and one
 //! pure function `next`. The control plane's worker feeds it with what it has just seen and carries
-//! out the [`Step`]; it is the only place where a state changes. See `control::tick`.
+//! out the [`Step`]; it is the only place where a state changes. See `control::engine`.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;

@@ -207,7 +207,7 @@ create table machines (
     since timestamptz not null,
     -- At its end: never looked at again.
     over boolean not null default false,
-    -- Effects tried since the state was entered.
+    -- Effects tried since the state was entered, or since there was nothing to do.
     attempt integer not null default 0,
     wake_at timestamptz not null,
     -- The worker's claim: a random token, and until when it holds.

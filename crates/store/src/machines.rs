@@ -29,7 +29,7 @@ pub struct Stored {
     pub since: Timestamp,
     /// Whether it is at its end.
     pub over: bool,
-    /// Effects tried since the state was entered.
+    /// Effects tried since the state was entered, or since there was nothing to do.
     pub attempt: u32,
     /// When it is looked at next, if nothing wakes it before.
     pub wake_at: Timestamp,
@@ -214,7 +214,7 @@ pub struct Rest {
     pub id: Uuid,
     /// When it is looked at next.
     pub wake_at: Timestamp,
-    /// Effects tried since the state was entered.
+    /// Effects tried since the state was entered, or since there was nothing to do.
     pub attempt: u32,
     /// Why the last attempt did not succeed.
     pub last_error: Option<String>,

@@ -20,8 +20,10 @@ const MOST_TICKS: usize = 32;
 enum Ticked {
     /// Something was done: look again.
     On,
-    /// Nothing to do for so long.
-    Rest(Duration),
+    /// Nothing to do for so long; what stands in the way, if something does.
+    Wait(Duration, Option<String>),
+    /// An effect does not show yet: look again after so long.
+    BackOff(Duration),
     /// The machine is at its end, or somebody else has it.
     Over,
 }
@@ -49,10 +51,14 @@ impl Engine {
         for _ in 0..MOST_TICKS {
             match self.tick(&mut hands).await {
                 Ok(Ticked::On) => {}
-                Ok(Ticked::Rest(pause)) => {
-                    let hindrance = hands.stored.last_error.take();
-                    let rest = waiting(&hands.stored, pause, hindrance, self.control.now());
-                    return Some(hands.not_beyond_deadline(rest, self.control.now()));
+                Ok(Ticked::Wait(pause, hindrance)) => {
+                    return Some(waiting(&hands.stored, pause, hindrance, self.control.now()));
+                }
+                Ok(Ticked::BackOff(pause)) => {
+                    let now = self.control.now();
+                    let rest = waiting(&hands.stored, pause, None, now);
+                    let rest = Rest { attempt: hands.stored.attempt, ..rest };
+                    return Some(hands.not_beyond_deadline(rest, now));
                 }
                 Ok(Ticked::Over) => return None,
                 Err(error) if lost(&error) => return None,
@@ -75,15 +81,11 @@ impl Engine {
         let now = self.control.now();
         let seen = M::seen(&facts, hands.state, now);
         match M::turn(hands.state, &seen, lasted(hands.stored.since, now)) {
-            Step::Wait(pause, _) => {
-                hands.stored.last_error = M::hindrance(&facts);
-                Ok(Ticked::Rest(pause))
-            }
+            Step::Wait(pause, _) => Ok(Ticked::Wait(pause, M::hindrance(&facts))),
             Step::Goto(to, why) => self.goto(hands, &facts, to, why, now).await,
             // It has been done and does not show yet: give it time.
             Step::Do(effect, _) if hands.done == Some(effect) => {
-                hands.stored.last_error = None;
-                Ok(Ticked::Rest(back_off(hands.stored.attempt, spread(&self.control))))
+                Ok(Ticked::BackOff(back_off(hands.stored.attempt, spread(&self.control))))
             }
             Step::Do(effect, why) => {
                 tracing::debug!(machine.id = %hands.stored.id, state = %hands.state, ?effect, why, "perform");
