@@ -1,6 +1,9 @@
 //! Bringing databases and roles to a spec, against servers of every installed major.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+mod owners;
+mod spares;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -91,49 +94,6 @@ async fn a_reset_gives_an_empty_database_with_the_same_name_and_password() {
         );
         assert_eq!(session.ask("select count(*) from pg_extension").await.unwrap(), "4");
         assert_eq!(converge(&cluster, &wanted(&[&one])).await.tasks, 0);
-    }
-}
-
-#[tokio::test]
-async fn m5_a_reset_and_a_removal_succeed_whatever_the_owner_has_made_of_its_database() {
-    for major in majors() {
-        let home = Home::new();
-        let cluster = home.running(&major, "a").await;
-        let (mut one, two) = (Tenant::new("one"), Tenant::new("two"));
-        converge(&cluster, &wanted(&[&one, &two])).await;
-        let sabotage = async |tenant: &Tenant| {
-            let session = tenant.connect(&cluster.socket_dir).await.unwrap();
-            let (database, role) = (&tenant.name, &tenant.spec.owner);
-            let newer =
-                if major.version.major.0 >= 17 { "transaction_timeout" } else { "work_mem" };
-            for change in [
-                format!("alter database {database} is_template true"),
-                format!("alter database {database} connection limit 0"),
-                format!("alter database {database} set local_preload_libraries = 'nothing'"),
-                format!("alter database {database} set {newer} = 64"),
-                format!("alter database {database} set statement_timeout = 1"),
-                format!("alter role {role} set local_preload_libraries = 'nothing'"),
-                format!("alter role {role} set default_transaction_read_only = on"),
-            ] {
-                session.ask(&change).await.unwrap();
-            }
-            drop(session);
-            assert!(tenant.connect(&cluster.socket_dir).await.is_err(), "it has locked itself out");
-        };
-        sabotage(&one).await;
-        let inside = cluster.connect(one.name.as_str(), Limits::WORK).await.unwrap();
-        inside.run("begin; select pg_sleep(0.2); select 1").await.unwrap();
-        inside.close().await;
-        one.spec.incarnation = Incarnation(2);
-        assert_eq!(converge(&cluster, &wanted(&[&one, &two])).await.tasks, 1);
-        let session = one.connect(&cluster.socket_dir).await.unwrap();
-        assert_eq!(session.ask("show transaction_read_only").await.unwrap(), "off");
-        sabotage(&two).await;
-        converge(&cluster, &wanted(&[&one])).await;
-        assert_eq!(
-            inventory(&cluster).await,
-            ["database d_one", "record d_one 2", "role record u_one", "role u_one"]
-        );
     }
 }
 
@@ -242,139 +202,6 @@ impl Spare {
     }
 }
 
-/// What is known of a database but its number, its name and its owner, and what is in it.
-async fn traits(cluster: &Cluster, name: &str) -> Vec<String> {
-    let server = platform(cluster).await;
-    let all = "select (to_jsonb(d) - '{oid,datname,datdba,datacl,datfrozenxid,datminmxid}'::text[] \
-             || jsonb_build_object('comment', shobj_description(d.oid, 'pg_database'), \
-                 'acl', replace(d.datacl::text, right(d.datname, 3), '')))::text \
-         from pg_database d where datname = $1";
-    let mut traits: Vec<String> =
-        server.rows(all, &[&name]).await.unwrap().iter().map(|row| row.get(0)).collect();
-    let inside = cluster.connect(name, Limits::WORK).await.unwrap();
-    for what in [
-        "select relname || ':' || relkind::text || coalesce(relacl::text, '') from pg_class order by 1",
-        "select proname || ':' || coalesce(proacl::text, '') from pg_proc order by 1",
-        "select evtname || ':' || evtenabled::text from pg_event_trigger order by 1",
-        "select extname || extversion from pg_extension order by 1",
-        "select nspname || coalesce(nspacl::text, '') from pg_namespace order by 1",
-    ] {
-        let rows = inside.rows(what, &[]).await.unwrap();
-        traits.extend(rows.iter().map(|row| row.get::<_, String>(0)));
-    }
-    traits
-}
-
-#[tokio::test]
-async fn a_database_that_was_the_spare_is_as_one_that_was_made() {
-    for major in majors() {
-        let home = Home::new();
-        let cluster = home.running(&major, "a").await;
-        let tenants = ["one", "two", "six"].map(Tenant::new);
-        let mut databases = Databases::open(&cluster).await.unwrap();
-        assert!(databases.has_spare().await.unwrap(), "the template holds one");
-        databases.converge(&wanted(&[&tenants[0]]), Look::Differences).await.unwrap();
-        assert!(!databases.has_spare().await.unwrap());
-        let both = wanted(&[&tenants[0], &tenants[1]]);
-        databases.converge(&both, Look::Differences).await.unwrap();
-        renew_spare(&cluster).await;
-        converge(&cluster, &wanted(&[&tenants[0], &tenants[1], &tenants[2]])).await;
-        let made = traits(&cluster, "d_two").await;
-        assert!(made.len() > 1000 && made[0].contains("\"datallowconn\": true"), "{}", made[0]);
-        for name in ["d_one", "d_six"] {
-            let spare = traits(&cluster, name).await;
-            let differs = made.iter().zip(&spare).find(|(made, spare)| made != spare);
-            assert_eq!((differs, made.len()), (None, spare.len()), "{name}");
-        }
-        assert!(tenants[1].connect_to(&cluster.socket_dir, "d_six").await.is_err());
-    }
-}
-
-#[tokio::test]
-async fn nobody_enters_the_spare_and_it_is_neither_dropped_nor_counted() {
-    for major in majors() {
-        let home = Home::new();
-        let cluster = home.running(&major, "a").await;
-        let (one, two) = (Tenant::new("one"), Tenant::new("two"));
-        converge(&cluster, &wanted(&[&one, &two])).await;
-        renew_spare(&cluster).await;
-        let entered = one.connect_to(&cluster.socket_dir, "howdah_spare").await;
-        assert!(entered.is_err());
-        assert!(cluster.connect("howdah_spare", Limits::LOOK).await.is_err());
-        let report = converge(&cluster, &wanted(&[&one, &two])).await;
-        assert_eq!((report.tasks, report.present.len()), (0, 2));
-        converge(&cluster, &BTreeMap::new()).await;
-        assert!(Databases::open(&cluster).await.unwrap().has_spare().await.unwrap());
-    }
-}
-
-/// Each is what an old version, a crash or an operator may leave. The database is made all the
-/// same, and the next spare is a good one.
-#[tokio::test]
-async fn a_spare_that_is_not_fit_is_not_used_and_is_renewed() {
-    for major in majors() {
-        let home = Home::new();
-        let cluster = home.running(&major, "a").await;
-        let one = Tenant::new("one");
-        for spoil in [
-            "comment on database howdah_spare is null",
-            "comment on database howdah_spare is 'howdah spare of another version'",
-            "alter database howdah_spare with allow_connections true",
-            "alter database howdah_spare with is_template true",
-            "alter database howdah_spare with connection limit 3",
-            "alter database howdah_spare set work_mem = '1MB'",
-            "grant connect on database howdah_spare to public",
-            "create role stranger; alter database howdah_spare owner to stranger",
-            "drop database howdah_spare; \
-             create database howdah_spare template template0 encoding latin1 locale 'C'; \
-             alter database howdah_spare with allow_connections false",
-        ] {
-            renew_spare(&cluster).await;
-            for statement in spoil.split("; ") {
-                platform(&cluster).await.run(statement).await.unwrap();
-            }
-            let databases = Databases::open(&cluster).await.unwrap();
-            assert!(!databases.has_spare().await.unwrap(), "{spoil}");
-            converge(&cluster, &wanted(&[&one])).await;
-            let session = one.connect(&cluster.socket_dir).await.unwrap();
-            assert_eq!(session.ask("show work_mem").await.unwrap(), "4MB");
-            assert_eq!(session.ask("show server_encoding").await.unwrap(), "UTF8");
-            drop(session);
-            converge(&cluster, &BTreeMap::new()).await;
-        }
-        platform(&cluster)
-            .await
-            .run("alter database howdah_spare allow_connections true")
-            .await
-            .unwrap();
-        let inside = cluster.connect("howdah_spare", Limits::LOOK).await.unwrap();
-        platform(&cluster)
-            .await
-            .run("alter database howdah_spare allow_connections false")
-            .await
-            .unwrap();
-        let databases = Databases::open(&cluster).await.unwrap();
-        assert!(!databases.has_spare().await.unwrap(), "somebody is in it");
-        inside.close().await;
-    }
-}
-
-#[tokio::test]
-async fn a_database_of_someone_else_that_is_called_so_is_left_alone() {
-    let home = Home::new();
-    let cluster = home.running(&majors()[0], "a").await;
-    drop_spare(&cluster).await;
-    platform(&cluster).await.run("create database howdah_spare").await.unwrap();
-    let inside = cluster.connect("howdah_spare", Limits::WORK).await.unwrap();
-    inside.run("create table public.t (x int)").await.unwrap();
-    let one = Tenant::new("one");
-    let mut databases = Databases::open(&cluster).await.unwrap();
-    databases.renew_spare().await.unwrap();
-    databases.converge(&wanted(&[&one]), Look::Everything).await.unwrap();
-    one.connect(&cluster.socket_dir).await.unwrap();
-    inside.run("select from public.t").await.unwrap();
-}
-
 #[tokio::test]
 async fn a_renewal_that_is_cut_at_any_statement_is_completed_by_the_next() {
     for major in majors() {
@@ -398,26 +225,6 @@ async fn a_renewal_that_is_cut_at_any_statement_is_completed_by_the_next() {
             drop(databases);
             converge(&cluster, &BTreeMap::new()).await;
         }
-    }
-}
-
-#[tokio::test]
-async fn databases_are_made_while_a_spare_is_made() {
-    for major in majors() {
-        let home = Home::new();
-        let cluster = home.running(&major, "a").await;
-        let mut databases = Databases::open(&cluster).await.unwrap();
-        let mut tenants = Vec::new();
-        for n in 0..6 {
-            tenants.push(Tenant::new(&format!("n{n}")));
-            let all: Vec<_> = tenants.iter().collect();
-            let report = databases.converge(&wanted(&all), Look::Differences).await.unwrap();
-            assert_eq!((report.errors, report.present.len()), (Vec::new(), n + 1));
-            databases.renew_spare().await.unwrap();
-        }
-        until("there is a spare", || async { databases.has_spare().await.unwrap() }).await;
-        let all: Vec<_> = tenants.iter().collect();
-        assert_eq!(converge(&cluster, &wanted(&all)).await.tasks, 0);
     }
 }
 
@@ -506,62 +313,6 @@ async fn a_database_whose_drop_was_interrupted_is_dropped_and_made_anew_if_it_is
         assert!(one.connect(&cluster.socket_dir).await.is_err());
         converge(&cluster, &wanted(&[&one])).await;
         is_whole(&cluster, &one).await;
-    }
-}
-
-#[tokio::test]
-async fn d27_c31_m5_what_a_tenant_changes_is_put_right_by_the_next_full_look() {
-    for major in majors() {
-        let home = Home::new();
-        let cluster = home.running(&major, "a").await;
-        let (one, two) = (Tenant::new("one"), Tenant::new("two"));
-        let both = wanted(&[&one, &two]);
-        converge(&cluster, &both).await;
-        let session = one.connect(&cluster.socket_dir).await.unwrap();
-        for change in [
-            "alter role u_one password 'mine'",
-            "alter database d_one connection limit 0",
-            "grant connect on database d_one to public",
-            "grant create on database d_one to u_two",
-            "alter database d_one set work_mem = '1MB'",
-        ] {
-            session.ask(change).await.unwrap();
-        }
-        assert!(session.ask("grant u_one to u_two").await.is_err());
-        drop(session);
-        assert!(one.connect(&cluster.socket_dir).await.is_err());
-        let stranger = two.connect_to(&cluster.socket_dir, "d_one").await;
-        assert!(stranger.is_err(), "the limit is 0");
-        assert_eq!(converge(&cluster, &both).await.tasks, 1);
-        assert_eq!(converge(&cluster, &both).await.tasks, 0);
-        let session = one.connect(&cluster.socket_dir).await.unwrap();
-        assert_eq!(session.ask("show work_mem").await.unwrap(), "1MB", "J31: the tenant's own");
-        assert!(two.connect_to(&cluster.socket_dir, "d_one").await.is_err());
-    }
-}
-
-#[tokio::test]
-async fn c31_the_connection_limit_holds_against_the_owner() {
-    for major in majors() {
-        let home = Home::new();
-        let cluster = home.running(&major, "a").await;
-        let one = Tenant::new("one");
-        converge(&cluster, &wanted(&[&one])).await;
-        let mut sessions = Vec::new();
-        for _ in 0..5 {
-            sessions.push(one.connect(&cluster.socket_dir).await.unwrap());
-        }
-        let raise = sessions[0].ask("alter database d_one connection limit 100").await;
-        assert_eq!(raise, Ok(String::new()));
-        for raise in
-            ["alter role u_one connection limit 100", "alter role current_user connection limit -1"]
-        {
-            assert!(sessions[0].ask(raise).await.unwrap_err().starts_with("42501"));
-        }
-        let sixth = one.connect(&cluster.socket_dir).await.unwrap_err();
-        assert_eq!(sixth.code().map(|code| code.code()), Some("53300"));
-        // K6: the platform still gets in.
-        look::look(&cluster.socket_dir, &one.name, jiff::Timestamp::UNIX_EPOCH).await.unwrap();
     }
 }
 
