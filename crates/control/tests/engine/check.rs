@@ -212,6 +212,9 @@ const EVER: &str = "
 
 /// What must not be left when everything has come to rest.
 const AT_THE_END: &str = "
+    select 'a machine at rest has attempts or an error', id || ' ' || kind || ' ' || state
+    from machines where not over and (attempt > 0 or last_error is not null)
+    union all
     select 'an operation is unfinished', id || ' ' || kind || ' ' || state
     from machines where not over and kind not in ('participant', 'database')
     union all
