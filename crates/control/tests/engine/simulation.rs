@@ -3,7 +3,7 @@
 //! every step the invariants are checked; when the faults stop, everything converges.
 //!
 //! A seed decides all. HOWDAH_SIM_SEED runs one alone, HOWDAH_SIM_SEEDS=N runs N more than the
-//! usual dozen.
+//! usual dozen (many of them with `cargo test`: nextest ends a test after four minutes).
 
 use std::time::Duration;
 
