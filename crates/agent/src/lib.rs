@@ -61,8 +61,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let board = Arc::new(Board::new(config.server, config.installed.clone(), &config.home));
     let (requests, received) = mpsc::channel(QUEUE);
     let copies = Arc::new(ReadyCopies::new(&layout, &config));
-    let manager =
+    let mut manager =
         Manager::new(layout, &config, Arc::clone(&board), Arc::clone(&copies), stop.clone());
+    // Before anybody can ask: an observation without a participant says that it is gone.
+    manager.read()?;
     let listener = api::listen(&config.socket).context("listen on the agent's socket")?;
     let mut parts = JoinSet::new();
     parts.spawn(manager.run(received));

@@ -88,7 +88,6 @@ impl Manager {
     }
 
     pub(crate) async fn run(mut self, mut received: mpsc::Receiver<Put>) -> Result<()> {
-        self.read()?;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -108,7 +107,11 @@ impl Manager {
         Ok(())
     }
 
-    fn read(&mut self) -> Result<()> {
+    /// Takes up what the disk says is wanted.
+    ///
+    /// # Errors
+    /// When the directory of the specs cannot be read.
+    pub(crate) fn read(&mut self) -> Result<()> {
         let specs = self.layout.read_specs().context("read the specs")?;
         for (id, spec) in specs.gone {
             self.specs.insert(id, Arc::new(spec));
