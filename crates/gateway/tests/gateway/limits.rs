@@ -55,11 +55,11 @@ async fn queries_that_were_left_behind_count_until_they_end() {
     let rig = Rig::start().await;
     let tenant = rig.tenant("a").await;
     rig.platform.change(|routes| routes[0].connection_limit = 1);
-    let trap = "do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(1); end $$";
+    let trap = "do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(6); end $$";
     let running =
         "select count(*) from pg_stat_activity where state = 'active' and usename = 'u_a'";
     // One says good-bye without waiting; the other vanishes, and its query survives a cancel.
-    for (sql, terminate) in [("select pg_sleep(1)", &b"X\0\0\0\x04"[..]), (trap, b"")] {
+    for (sql, terminate) in [("select pg_sleep(6)", &b"X\0\0\0\x04"[..]), (trap, b"")] {
         let sessions = "select count(*) from pg_stat_activity where usename = 'u_a'";
         until("there is room", || async { rig.cluster.sql(sessions).await == "0" }).await;
         let mut stream = crate::raw::log_in(&rig, &tenant).await;
