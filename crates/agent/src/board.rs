@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use howdah_cluster::Cluster;
 use howdah_model::agent::{
-    DatabaseLook, Installed, InstanceState, ParticipantObservation, ParticipantSpec,
-    ServerObservation,
+    DatabaseLook, Epoch, Installed, InstanceState, ParticipantObservation, ParticipantSpec,
+    Revision, ServerObservation,
 };
 use howdah_model::ids::{ParticipantId, ServerId};
 use howdah_model::name::DatabaseName;
@@ -53,9 +53,18 @@ impl Board {
     /// Takes note of a newer spec; a participant that is new comes onto the board.
     pub(crate) fn has_spec(&self, spec: &ParticipantSpec, socket_dir: PathBuf) {
         let mut all = self.lock();
-        let one = all.entry(spec.id).or_insert_with(|| blank(spec, socket_dir));
+        let one = all.entry(spec.id).or_insert_with(|| blank(spec.id, socket_dir));
         (one.epoch, one.revision) = (spec.epoch, spec.revision);
         drop(all);
+        self.changed();
+    }
+
+    /// Takes note of a participant that is there and whose spec is lost: it has the oldest revision
+    /// there can be, so that the control plane sends it again. Left out it would count as gone.
+    pub(crate) fn lacks_spec(&self, id: ParticipantId, socket_dir: PathBuf) {
+        let mut one = blank(id, socket_dir);
+        one.error = Some("its spec cannot be read; it waits for the spec to be sent again".into());
+        self.lock().insert(id, one);
         self.changed();
     }
 
@@ -122,11 +131,11 @@ impl Board {
     }
 }
 
-fn blank(spec: &ParticipantSpec, socket_dir: PathBuf) -> ParticipantObservation {
+fn blank(id: ParticipantId, socket_dir: PathBuf) -> ParticipantObservation {
     ParticipantObservation {
-        id: spec.id,
-        epoch: spec.epoch,
-        revision: spec.revision,
+        id,
+        epoch: Epoch(0),
+        revision: Revision(0),
         applied: None,
         instance: InstanceState::Down,
         since: clock::now(),

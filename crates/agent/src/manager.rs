@@ -116,6 +116,9 @@ impl Manager {
         for (id, spec) in specs.gone {
             self.specs.insert(id, Arc::new(spec));
         }
+        for id in specs.unreadable {
+            self.board.lacks_spec(id, self.layout.socket_dir(id));
+        }
         for (id, spec) in specs.wanted {
             let spec = Arc::new(spec);
             self.specs.insert(id, Arc::clone(&spec));

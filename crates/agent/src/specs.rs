@@ -52,9 +52,14 @@ impl Layout {
     /// and left out: its server goes on, and the control plane sends the spec again.
     pub(crate) fn read_specs(&self) -> Result<Specs> {
         // Without a spec it was never answered for: a crash came before.
-        let wanted = entries(&self.participants())?.map(|dir| dir.join("spec.json"));
+        let files = entries(&self.participants())?.map(|dir| dir.join("spec.json"));
+        let files: Vec<PathBuf> = files.filter(|file| file.is_file()).collect();
+        let wanted = readable(files.iter().cloned());
+        let all =
+            files.iter().filter_map(|file| file.parent()?.file_name()?.to_str()?.parse().ok());
         Ok(Specs {
-            wanted: readable(wanted.filter(|file| file.is_file())),
+            unreadable: all.filter(|id| !wanted.contains_key(id)).collect(),
+            wanted,
             gone: readable(
                 entries(&self.gone())?.filter(|file| file.extension().is_some_and(|e| e == "json")),
             ),
@@ -74,6 +79,8 @@ impl Layout {
 /// All specs of a home.
 #[derive(Debug, Default)]
 pub(crate) struct Specs {
+    /// Participants that are there and whose spec cannot be read.
+    pub(crate) unreadable: Vec<ParticipantId>,
     pub(crate) wanted: BTreeMap<ParticipantId, ParticipantSpec>,
     pub(crate) gone: BTreeMap<ParticipantId, ParticipantSpec>,
 }

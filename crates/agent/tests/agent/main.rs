@@ -442,6 +442,9 @@ async fn a_spec_that_cannot_be_read_keeps_nothing_else_down() {
     agent.begin().await;
     agent.wait(well.id, "the other is applied", |one| one.applied == Some(Revision(1))).await;
     assert!(before.is_some() && agent.postmaster(broken.id) == before, "it goes on");
-    agent.put_and_wait(&broken).await;
+    let told = agent.wait(broken.id, "it is there", |one| one.error.is_some()).await;
+    assert_eq!((told.epoch, told.revision, told.applied), (Epoch(0), Revision(0), None));
+    let seen = agent.put_and_wait(&broken).await;
+    assert_eq!(seen.error, None);
     assert_eq!(agent.postmaster(broken.id), before);
 }
