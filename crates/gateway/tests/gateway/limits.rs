@@ -58,6 +58,8 @@ async fn queries_that_were_left_behind_count_until_they_end() {
     let trap = "do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(6); end $$";
     let running =
         "select count(*) from pg_stat_activity where state = 'active' and usename = 'u_a'";
+    let asleep =
+        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and usename = 'u_a'";
     // One says good-bye without waiting; the other vanishes, and its query survives a cancel.
     for (sql, terminate) in [("select pg_sleep(6)", &b"X\0\0\0\x04"[..]), (trap, b"")] {
         let sessions = "select count(*) from pg_stat_activity where usename = 'u_a'";
@@ -65,7 +67,8 @@ async fn queries_that_were_left_behind_count_until_they_end() {
         let mut stream = crate::raw::log_in(&rig, &tenant).await;
         let query = crate::raw::query(sql);
         stream.write_all(&[&query, terminate].concat()).await.expect("sent");
-        until("it runs", || async { rig.cluster.sql(running).await == "1" }).await;
+        // Asleep, and not merely begun: a cancel before the block would not meet its handler.
+        until("it sleeps", || async { rig.cluster.sql(asleep).await == "1" }).await;
         drop(stream);
         let error = rig.connect(&tenant).await.err().expect("its place is taken");
         assert_eq!(error.code().expect("code").code(), "53300");
