@@ -39,7 +39,8 @@ pub(crate) struct Ground {
     pub(crate) account: AccountId,
     pub(crate) apps: Vec<AppId>,
     pub(crate) pool: sqlx::PgPool,
-    scratch: Scratch,
+    /// Stops the store when the test is over.
+    _scratch: Scratch,
 }
 
 impl Ground {
@@ -59,15 +60,10 @@ impl Ground {
             account: AccountId::new(),
             apps: Vec::new(),
             pool,
-            scratch,
+            _scratch: scratch,
         };
         ground.furnish().await;
         ground
-    }
-
-    /// The process id of the store's postmaster.
-    pub(crate) fn postmaster(&self) -> u32 {
-        self.scratch.pid()
     }
 
     async fn furnish(&mut self) {
