@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use howdah_model::database::State;
-use howdah_model::route::{Route, RouteTable, Target};
+use howdah_model::route::{Mode, Replication, Route, RouteTable, Stage, Target};
 use howdah_store::routes::{self, Stored};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,9 @@ fn route(stored: Stored) -> Route {
         database_id: stored.database_id,
         verifier: stored.verifier,
         connection_limit: stored.plan.connections,
+        mode: Mode::default(),
+        replication: Replication::default(),
+        stage: Stage::default(),
         target,
     }
 }

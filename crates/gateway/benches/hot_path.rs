@@ -7,7 +7,7 @@ use howdah_gateway::frame::Scanner;
 use howdah_gateway::routes::Routes;
 use howdah_gateway::session::progress::Progress;
 use howdah_model::ids::DatabaseId;
-use howdah_model::route::{Route, RouteTable, Target};
+use howdah_model::route::{Mode, Replication, Route, RouteTable, Stage, Target};
 
 fn route(number: usize) -> Route {
     let zeros = |length: usize| "A".repeat(length);
@@ -18,6 +18,9 @@ fn route(number: usize) -> Route {
         database_id: DatabaseId::new(),
         verifier: verifier.parse().expect("a verifier"),
         connection_limit: 20,
+        mode: Mode::default(),
+        replication: Replication::default(),
+        stage: Stage::default(),
         target: Target::Local { socket_dir: format!("/run/{number}").into() },
     }
 }

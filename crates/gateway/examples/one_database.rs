@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use howdah_gateway::routes::cache;
 use howdah_gateway::{Capacity, Config, Gateway, Plaintext, Timeouts, tls};
 use howdah_model::ids::DatabaseId;
-use howdah_model::route::{Route, RouteTable, Target};
+use howdah_model::route::{Mode, Replication, Route, RouteTable, Stage, Target};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> anyhow::Result<()> {
@@ -30,6 +30,9 @@ async fn serve() -> anyhow::Result<()> {
         database_id: DatabaseId::new(),
         verifier: verifier.parse()?,
         connection_limit: 100_000,
+        mode: Mode::default(),
+        replication: Replication::default(),
+        stage: Stage::default(),
         target: Target::Local { socket_dir: socket_dir.into() },
     };
     let kept = dir.join("routes.json");

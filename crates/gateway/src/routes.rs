@@ -158,6 +158,7 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use howdah_model::route::{Mode, Replication, Stage};
 
     const VERIFIER: &str = "SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -168,6 +169,9 @@ mod tests {
             database_id,
             verifier: VERIFIER.parse().expect("verifier"),
             connection_limit: 20,
+            mode: Mode::default(),
+            replication: Replication::default(),
+            stage: Stage::default(),
             target,
         }
     }

@@ -29,10 +29,75 @@ pub struct Route {
     pub database_id: DatabaseId,
     /// What the client's password is checked against.
     pub verifier: Verifier,
-    /// The most sessions that all credentials of the database may have together.
+    /// The most sessions that all credentials of the database may have together, counted where they
+    /// cost something: in PostgreSQL.
     pub connection_limit: u32,
+    /// How its clients come by a server on the gateway's usual port. On the pooling port it is by
+    /// transaction for everybody.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Whether it may open replication connections.
+    #[serde(default)]
+    pub replication: Replication,
     /// Where to.
     pub target: Target,
+    /// Where in a planned move its database is.
+    #[serde(default)]
+    pub stage: Stage,
+}
+
+impl Route {
+    /// The most servers that sessions by transaction may have together. The rest of the database's
+    /// limit is left for those that need a server of their own (`psql`, migrations).
+    #[must_use]
+    pub fn pool_servers(&self) -> u32 {
+        (self.connection_limit.saturating_mul(3) / 4).max(1)
+    }
+
+    /// The most clients of the pooling port that one database may have at one time.
+    #[must_use]
+    pub fn pool_clients(&self) -> u32 {
+        self.connection_limit.saturating_mul(50).max(50)
+    }
+}
+
+/// How a client comes by a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// A server of its own for as long as it is there.
+    #[default]
+    Session,
+    /// A server for each transaction, from a pool.
+    Transaction,
+}
+
+/// Whether a credential may open replication connections (`pg_basebackup`, `pg_receivewal`, logical).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replication {
+    /// The gateway refuses them.
+    #[default]
+    Refused,
+    /// The gateway passes them on; PostgreSQL still asks for the role's REPLICATION.
+    Allowed,
+}
+
+/// Where in a planned move a database is. It is changed centrally and pushed to all gateways.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "stage")]
+pub enum Stage {
+    /// Sessions go on where the target says; those that are elsewhere move there at their next
+    /// boundary.
+    #[default]
+    Open,
+    /// Sessions go on where they are; meanwhile each opens and fills a session at `next`.
+    Prepare {
+        /// The socket directory of the server that will be next.
+        next: PathBuf,
+    },
+    /// No new transaction begins; those that run may end.
+    Hold,
 }
 
 /// Where to, or why not.

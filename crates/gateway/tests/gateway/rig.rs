@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use howdah_gateway::{Capacity, Config, Gateway, Plaintext, Timeouts, tls};
 use howdah_model::ids::DatabaseId;
-use howdah_model::route::{Route, RouteTable, Target};
+use howdah_model::route::{Mode, Replication, Route, RouteTable, Stage, Target};
 use howdah_model::scram::Verifier;
 use tokio::process::Command;
 use tokio::sync::watch;
@@ -197,6 +197,9 @@ impl Rig {
             database_id: tenant.id,
             verifier,
             connection_limit: 50,
+            mode: Mode::default(),
+            replication: Replication::default(),
+            stage: Stage::default(),
             target: self.target(),
         };
         (tenant, route)
