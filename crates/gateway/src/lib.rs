@@ -18,6 +18,7 @@ pub mod scram;
 pub mod server;
 pub mod session;
 pub mod startup;
+pub mod statement;
 pub mod stats;
 pub mod stream;
 pub mod tls;
