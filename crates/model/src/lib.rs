@@ -12,6 +12,7 @@ pub mod name;
 pub mod operation;
 pub mod participant;
 pub mod plan;
+pub mod pool;
 pub mod route;
 pub mod scram;
 pub mod secret;
