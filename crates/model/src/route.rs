@@ -96,8 +96,12 @@ pub enum Stage {
         /// The socket directory of the server that will be next.
         next: PathBuf,
     },
-    /// No new transaction begins; those that run may end.
-    Hold,
+    /// No new transaction begins. What runs may end, and sessions with state that cannot be carried
+    /// may go on to get rid of it; what is left after the grace is ended with 57P01.
+    Hold {
+        /// Milliseconds from when a gateway hears of it.
+        grace_ms: u64,
+    },
 }
 
 /// Where to, or why not.
