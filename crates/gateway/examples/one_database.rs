@@ -39,6 +39,7 @@ async fn serve() -> anyhow::Result<()> {
     cache::store(&kept, &RouteTable { version: 1, routes: vec![route] })?;
     let gateway = Gateway::bind(Config {
         listen: ([127, 0, 0, 1], 0).into(),
+        pool_listen: None,
         tls: tls::ensure(&dir.join("tls"), &[])?.gateway,
         plaintext: Plaintext::Loopback,
         routes: dir.join("nobody.sock"),

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub struct Config {
     /// Where clients connect; port 0 takes any that is free.
     pub listen: SocketAddr,
+    /// Where clients connect that take a server for each transaction; port 0 takes any that is free.
+    /// Without it there is no such port.
+    pub pool_listen: Option<SocketAddr>,
     /// The certificate that clients see.
     pub tls: TlsFiles,
     /// Who may connect without TLS.
@@ -69,6 +72,10 @@ pub struct Timeouts {
     pub ready: Duration,
     /// For PostgreSQL to open the session.
     pub server: Duration,
+    /// For a server when that of a session has gone, or when its database is held for a move.
+    pub hold: Duration,
+    /// For a server of the pool when all of them are at work.
+    pub queue: Duration,
     /// For sessions to end when the gateway stops, and for a client to read its last message.
     pub farewell: Duration,
 }
@@ -80,6 +87,8 @@ impl Default for Timeouts {
             route: Duration::from_secs(1),
             ready: Duration::from_secs(2),
             server: Duration::from_secs(10),
+            hold: Duration::from_secs(30),
+            queue: Duration::from_secs(30),
             farewell: Duration::from_secs(2),
         }
     }

@@ -22,6 +22,7 @@ pub(crate) async fn gateway(settings: &Settings, home: &Home) -> Result<Gateway>
     let authority = tls::ensure(&home.join("tls"), &names).context("make the certificate")?;
     let config = |listen| howdah_gateway::Config {
         listen,
+        pool_listen: None,
         tls: authority.gateway.clone(),
         plaintext: settings.plaintext,
         routes: home.join("run/control.sock"),

@@ -138,6 +138,7 @@ pub(crate) fn config(dir: &Path) -> Config {
     let tls = tls::ensure(&dir.join("tls"), &[]).expect("certificates");
     Config {
         listen: "127.0.0.1:0".parse().expect("address"),
+        pool_listen: None,
         tls: tls.gateway,
         plaintext: Plaintext::Loopback,
         routes: dir.join("control.sock"),
