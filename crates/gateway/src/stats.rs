@@ -1,8 +1,16 @@
-//! What the gateway counts. Every thread has its own counters; reading adds them up.
+//! What the gateway counts. Every thread has its own counters, and every session its own figures
+//! for its credential; reading adds them up.
+
+pub mod clock;
+pub mod credential;
+pub mod session;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strum::{EnumCount as _, IntoEnumIterator as _};
+
+pub use credential::{CredentialStats, Key, Reading, Statistics};
+pub use session::{SessionStats, Standing, Transaction};
 
 use crate::error::ErrorKind;
 

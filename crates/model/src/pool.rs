@@ -139,6 +139,10 @@ pub struct Totals {
     pub longest_hold_micros: u64,
     /// Statements that were sent again, unseen by the client, after their server went away.
     pub resent: u64,
+    /// Transactions that were lost with their server; their clients were told (40001).
+    pub transactions_lost: u64,
+    /// Commits whose outcome could not be found out; their clients were told (08007).
+    pub commits_in_doubt: u64,
     /// Errors that the gateway itself gave, by kind (`too_many_connections`, `server_lost`).
     pub errors: BTreeMap<String, u64>,
 }
