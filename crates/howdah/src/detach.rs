@@ -70,8 +70,9 @@ fn already_up(home: &Home) -> bool {
     let began = Instant::now();
     while home.is_held() {
         let answering = home.addresses().filter(|addresses| answers(addresses.http));
-        if let Some(Addresses { http, gateway }) = answering {
-            say(&format!("Howdah is up already: http://{http}, gateway {gateway}."));
+        if let Some(Addresses { http, gateway, pool }) = answering {
+            let pool = pool.map(|pool| format!(", pools {pool}")).unwrap_or_default();
+            say(&format!("Howdah is up already: http://{http}, gateway {gateway}{pool}."));
             return true;
         }
         if began.elapsed() > PATIENCE {

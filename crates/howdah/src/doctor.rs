@@ -98,6 +98,12 @@ fn examine(settings: &Settings) -> Vec<Finding> {
     findings.push(open_files());
     findings.push(port("HTTP port", "HOWDAH_LISTEN", settings.listen, running));
     findings.push(port("gateway port", "HOWDAH_GATEWAY_LISTEN", settings.gateway_listen, running));
+    findings.push(port(
+        "pooling port",
+        "HOWDAH_GATEWAY_POOL_LISTEN",
+        settings.pool_listen,
+        running,
+    ));
     findings.push(psql());
     findings
 }

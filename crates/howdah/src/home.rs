@@ -34,6 +34,9 @@ pub(crate) struct Platform {
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     pub(crate) gateway: SocketAddr,
+    /// None in what a platform without pools has written.
+    #[serde(default)]
+    pub(crate) pool: Option<SocketAddr>,
 }
 
 /// The home, held: while this lives, no other platform can run on it.
@@ -282,6 +285,17 @@ mod tests {
         assert_eq!(home.pid(), None, "this process has let go of it");
         fs::write(dir.path().join("run/howdah.pid"), "-1\n").expect("write");
         assert_eq!(home.pid(), None);
+    }
+
+    #[test]
+    fn the_addresses_of_a_platform_without_pools_are_read() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let home = Home::new(dir.path()).expect("short enough");
+        home.make().expect("made");
+        let old = r#"{"http":"127.0.0.1:5080","gateway":"127.0.0.1:5433"}"#;
+        fs::write(dir.path().join("run/addresses.json"), old).expect("write");
+        let read = home.addresses().expect("read");
+        assert_eq!((read.gateway.port(), read.pool), (5433, None));
     }
 
     #[test]

@@ -27,9 +27,12 @@ pub(crate) async fn gateway(settings: &Settings, home: &Home) -> Result<Gateway>
         plaintext: settings.plaintext,
         routes: home.join("run/control.sock"),
         cache: home.join("routes.json"),
-        threads: 0,
+        threads: settings.gateway_threads.map_or(0, usize::from),
         capacity: howdah_gateway::Capacity::default(),
-        timeouts: howdah_gateway::Timeouts::default(),
+        timeouts: howdah_gateway::Timeouts {
+            hold: settings.gateway_hold,
+            ..howdah_gateway::Timeouts::default()
+        },
     };
     let last = home.addresses().map(|last| last.gateway);
     if let Some(last) = again(settings.gateway_listen, last)

@@ -2,10 +2,18 @@
 //! `howdah_model::setting::SETTINGS`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use howdah_gateway::Plaintext;
 use howdah_model::secret::Secret;
+
+/// The port of the gateway's pools, beside its own 5433.
+const POOL_PORT: u16 = 5434;
+/// The longest that clients may be kept waiting: after that they are better told.
+const LONGEST_HOLD: Duration = Duration::from_secs(3600);
+const MOST_THREADS: usize = 256;
 
 /// The settings of `howdah up`, read and checked.
 #[derive(Debug)]
@@ -13,9 +21,15 @@ pub(crate) struct Settings {
     pub(crate) home: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) gateway_listen: SocketAddr,
+    /// Where clients take a server for each transaction.
+    pub(crate) pool_listen: SocketAddr,
     /// The host that database URLs carry.
     pub(crate) gateway_host: String,
     pub(crate) plaintext: Plaintext,
+    /// How long the gateway keeps clients waiting for a server that has gone.
+    pub(crate) gateway_hold: Duration,
+    /// The gateway's threads; one for each processor when it is not set.
+    pub(crate) gateway_threads: Option<NonZeroUsize>,
     /// Where the platform's own state is; `None` for the cluster that it makes for itself.
     pub(crate) database_url: Option<Secret>,
     pub(crate) bindirs: Vec<PathBuf>,
@@ -41,16 +55,10 @@ impl Settings {
         let listen = address(lookup, "HOWDAH_LISTEN", "127.0.0.1:5080", &mut problems);
         let gateway_listen =
             address(lookup, "HOWDAH_GATEWAY_LISTEN", "127.0.0.1:5433", &mut problems);
-        let plaintext = match lookup("HOWDAH_GATEWAY_PLAINTEXT").as_deref() {
-            None | Some("refuse") => Plaintext::Refused,
-            Some("loopback") => Plaintext::Loopback,
-            Some(other) => {
-                problems.push(format!(
-                    "HOWDAH_GATEWAY_PLAINTEXT is `{other}`; it can be `refuse` or `loopback`"
-                ));
-                Plaintext::Refused
-            }
-        };
+        let pool_listen = pool_listen(lookup, gateway_listen, &mut problems);
+        let plaintext = plaintext(lookup, &mut problems);
+        let gateway_hold = hold(lookup, &mut problems);
+        let gateway_threads = threads(lookup, &mut problems);
         let pool_size = match lookup("HOWDAH_POOL_SIZE").map(|text| text.parse()) {
             None => 1,
             Some(Ok(size @ 0..=100)) => size,
@@ -78,9 +86,12 @@ impl Settings {
             home,
             listen,
             gateway_listen,
+            pool_listen,
             gateway_host: lookup("HOWDAH_GATEWAY_HOST")
                 .unwrap_or_else(|| reachable_host(gateway_listen)),
             plaintext,
+            gateway_hold,
+            gateway_threads,
             database_url: lookup("HOWDAH_DATABASE_URL").map(Secret::new),
             bindirs: lookup("HOWDAH_PG_BINDIRS")
                 .map_or_else(howdah_cluster::installed::default_dirs, |dirs| {
@@ -106,6 +117,69 @@ fn address(
         problems.push(format!("{name} is `{text}`; it takes an address and a port, as {default}"));
         SocketAddr::from(([127, 0, 0, 1], 0))
     })
+}
+
+/// The pooling port: beside the gateway's, on the same address. A gateway that takes any port that
+/// is free (0) takes another such port for it.
+fn pool_listen(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    gateway: SocketAddr,
+    problems: &mut Vec<String>,
+) -> SocketAddr {
+    const NAME: &str = "HOWDAH_GATEWAY_POOL_LISTEN";
+    let port = if gateway.port() == 0 { 0 } else { POOL_PORT };
+    let default = SocketAddr::new(gateway.ip(), port).to_string();
+    let listen = address(lookup, NAME, &default, problems);
+    if listen == gateway && listen.port() != 0 {
+        problems
+            .push(format!("{NAME} is {listen}, as HOWDAH_GATEWAY_LISTEN; give it another port"));
+    }
+    listen
+}
+
+fn plaintext(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Plaintext {
+    match lookup("HOWDAH_GATEWAY_PLAINTEXT").as_deref() {
+        None | Some("refuse") => Plaintext::Refused,
+        Some("loopback") => Plaintext::Loopback,
+        Some(other) => {
+            problems.push(format!(
+                "HOWDAH_GATEWAY_PLAINTEXT is `{other}`; it can be `refuse` or `loopback`"
+            ));
+            Plaintext::Refused
+        }
+    }
+}
+
+/// A time in seconds (`30`), or with units (`1m 30s`, `500ms`).
+fn hold(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Duration {
+    let default = howdah_gateway::Timeouts::default().hold;
+    let Some(text) = lookup("HOWDAH_GATEWAY_HOLD") else {
+        return default;
+    };
+    let given = match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => text.parse::<jiff::SignedDuration>().ok().and_then(|time| time.try_into().ok()),
+    };
+    given.filter(|time| *time <= LONGEST_HOLD).unwrap_or_else(|| {
+        problems.push(format!(
+            "HOWDAH_GATEWAY_HOLD is `{text}`; it takes seconds, or a time as `30s`, up to one hour"
+        ));
+        default
+    })
+}
+
+fn threads(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) -> Option<NonZeroUsize> {
+    let text = lookup("HOWDAH_GATEWAY_THREADS")?;
+    let given = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST_THREADS);
+    if given.is_none() {
+        problems.push(format!(
+            "HOWDAH_GATEWAY_THREADS is `{text}`; it takes a number from 1 to {MOST_THREADS}"
+        ));
+    }
+    given
 }
 
 /// A secret from the variable itself or from the file that `<name>_FILE` names.
@@ -158,7 +232,10 @@ mod tests {
         let settings = read(&[("HOME", "/home/me")]).expect("defaults");
         assert_eq!(settings.listen.to_string(), "127.0.0.1:5080");
         assert_eq!(settings.gateway_listen.to_string(), "127.0.0.1:5433");
+        assert_eq!(settings.pool_listen.to_string(), "127.0.0.1:5434");
         assert_eq!(settings.gateway_host, "127.0.0.1");
+        assert_eq!(settings.gateway_hold, Duration::from_secs(30));
+        assert_eq!(settings.gateway_threads, None);
         assert_eq!(settings.pool_size, 1);
     }
 
@@ -169,9 +246,35 @@ mod tests {
             ("HOWDAH_POOL_SIZE", "-1"),
             ("HOWDAH_HOME", "relative"),
             ("HOWDAH_VAR_PREFIX", "low"),
+            ("HOWDAH_GATEWAY_POOL_LISTEN", "127.0.0.1:5433"),
+            ("HOWDAH_GATEWAY_HOLD", "for ever"),
+            ("HOWDAH_GATEWAY_THREADS", "0"),
         ])
-        .expect_err("four problems");
-        assert_eq!(problems.lines().count(), 4, "{problems}");
+        .expect_err("seven problems");
+        assert_eq!(problems.lines().count(), 7, "{problems}");
+    }
+
+    #[test]
+    fn the_pooling_port_is_beside_the_gateways() {
+        let pool = |vars: &[_]| read(vars).expect("fine").pool_listen.to_string();
+        let gateway = |address| ("HOWDAH_GATEWAY_LISTEN", address);
+        assert_eq!(pool(&[gateway("10.1.2.3:6000")]), "10.1.2.3:5434");
+        assert_eq!(pool(&[gateway("[::1]:0")]), "[::1]:0");
+        assert_eq!(pool(&[("HOWDAH_GATEWAY_POOL_LISTEN", "0.0.0.0:6432")]), "0.0.0.0:6432");
+        let clash = read(&[gateway("127.0.0.1:5434")]).expect_err("the same port");
+        assert!(clash.contains("HOWDAH_GATEWAY_POOL_LISTEN"), "{clash}");
+    }
+
+    #[test]
+    fn h18_the_hold_is_in_seconds_or_has_units_and_is_bounded() {
+        let hold = |text: &str| read(&[("HOWDAH_GATEWAY_HOLD", text)]).map(|all| all.gateway_hold);
+        assert_eq!(hold("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(hold("0"), Ok(Duration::ZERO));
+        assert_eq!(hold("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(hold("250ms"), Ok(Duration::from_millis(250)));
+        for bad in ["-1", "-1s", "3601", "2h", "soon"] {
+            assert!(hold(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

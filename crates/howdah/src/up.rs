@@ -117,6 +117,9 @@ fn summary(running: &Running, settings: &Settings, seconds: f32) -> String {
     let _ = writeln!(out, "Howdah is up ({seconds:.1} s).\n");
     let _ = writeln!(out, "  Dashboard and API  http://{}", addresses.http);
     let _ = writeln!(out, "  Gateway            {}", addresses.gateway);
+    if let Some(pool) = addresses.pool {
+        let _ = writeln!(out, "  Gateway's pools    {pool}");
+    }
     let _ = writeln!(out, "  CA certificate     {}", settings.home.join("tls/ca.pem").display());
     let FirstAccount { email, key, file } = &running.first_account;
     let _ = writeln!(out, "  Account            {email}");

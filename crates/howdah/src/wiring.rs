@@ -93,7 +93,8 @@ pub(crate) async fn start(
 
     let http = listening::http(settings, home).await?;
     let gateway = listening::gateway(settings, home).await?;
-    let addresses = Addresses { http: http.local_addr()?, gateway: gateway.local_addr() };
+    let addresses =
+        Addresses { http: http.local_addr()?, gateway: gateway.local_addr(), pool: None };
 
     let control = make_control(settings, held, store.clone(), addresses.gateway)?;
     howdah_control::check_key(&control).await?;

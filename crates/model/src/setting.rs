@@ -29,6 +29,21 @@ pub const SETTINGS: &[Setting] = &[
         means: "address of the gateway: where applications reach their databases",
     },
     Setting {
+        name: "HOWDAH_GATEWAY_POOL_LISTEN",
+        default: "port 5434 on the address of HOWDAH_GATEWAY_LISTEN",
+        means: "address of the gateway's pools: a server for each transaction, not for each client",
+    },
+    Setting {
+        name: "HOWDAH_GATEWAY_HOLD",
+        default: "30",
+        means: "how long the gateway keeps clients waiting for a server that has gone (seconds, or `1m`)",
+    },
+    Setting {
+        name: "HOWDAH_GATEWAY_THREADS",
+        default: "one for each processor",
+        means: "threads of the gateway",
+    },
+    Setting {
         name: "HOWDAH_GATEWAY_HOST",
         default: "the address of HOWDAH_GATEWAY_LISTEN",
         means: "host name that database URLs carry; the gateway's certificate covers it",
