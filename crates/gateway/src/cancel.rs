@@ -7,17 +7,17 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::registry::{Cancellation, Sessions};
-use crate::startup::CancelKey;
+use crate::startup::SessionKey;
 
 /// How long PostgreSQL may take to read a cancel request.
 const BOUND: Duration = Duration::from_secs(5);
 
 /// Passes on the request of a client. One with an unknown key is dropped without a word, as
 /// PostgreSQL does. Whether it was passed on.
-pub async fn forward(sessions: &Sessions, key: CancelKey) -> bool {
+pub async fn forward(sessions: &Sessions, key: SessionKey) -> bool {
     // The handle is held until PostgreSQL has read the request, and a server belongs to one
     // session for its whole life, so it cannot reach a session that came later.
-    let Some(handle) = sessions.find(key) else { return false };
+    let Some(handle) = key.short().and_then(|key| sessions.find(key)) else { return false };
     let Some(cancellation) = handle.cancellation() else { return false };
     send(&cancellation).await
 }

@@ -31,6 +31,10 @@ pub enum ErrorKind {
     Protocol,
     /// The client asked for something that the gateway does not do.
     Unsupported,
+    /// A parameter of the client's first packet has a value that it cannot have.
+    InvalidParameter,
+    /// The credential may not open replication connections.
+    ReplicationRefused,
     /// The client did not finish its log-in in time.
     HandshakeTimeout,
     /// PostgreSQL refused the session itself; the client was given its answer.
@@ -55,6 +59,8 @@ impl ErrorKind {
             Self::NotReady | Self::CredentialDrift => "57P03",
             Self::Protocol | Self::HandshakeTimeout => "08P01",
             Self::Unsupported => "0A000",
+            Self::InvalidParameter => "22023",
+            Self::ReplicationRefused => "42501",
             Self::ServerRefused | Self::ServerLost => "08006",
             Self::Terminated | Self::Shutdown => "57P01",
         }

@@ -1,12 +1,19 @@
 //! The first packets of a connection: requests for encryption, for a cancel, and for a session.
 
+use howdah_model::name::DatabaseName;
+
 use crate::error::{ErrorKind, Fatal};
 use crate::message::{Builder, take_cstr, take_u32};
+
+pub use key::{CancelKey, SessionKey};
+
+mod key;
 
 /// The longest first packet, as in PostgreSQL.
 pub const LONGEST_PACKET: usize = 10_000;
 
 const PROTOCOL_3_0: u32 = 3 << 16;
+const PROTOCOL_3_2: u32 = PROTOCOL_3_0 | 2;
 const CANCEL: u32 = 80_877_102;
 const SSL: u32 = 80_877_103;
 const GSSENC: u32 = 80_877_104;
@@ -19,38 +26,40 @@ pub enum Packet {
     /// It asks for encryption by GSSAPI.
     GssEnc,
     /// It asks to cancel the query of another session.
-    Cancel(CancelKey),
+    Cancel(SessionKey),
     /// It asks for a session.
     Startup(Startup),
 }
 
-/// What `BackendKeyData` tells a client, and what it sends to cancel.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CancelKey {
-    /// The process number of the server.
-    pub pid: u32,
-    /// The secret.
-    pub secret: u32,
+/// The protocol that a client is spoken to in. PostgreSQL itself is always spoken to in 3.0: its
+/// only difference is the length of cancel keys, those of PostgreSQL never leave the machine, and a
+/// session may have to go on at a server that knows no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// 3.0.
+    V3_0,
+    /// 3.2, with long cancel keys.
+    V3_2,
 }
 
-impl std::fmt::Debug for CancelKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CancelKey").field("pid", &self.pid).finish_non_exhaustive()
+impl Protocol {
+    fn number(self) -> u32 {
+        match self {
+            Self::V3_0 => PROTOCOL_3_0,
+            Self::V3_2 => PROTOCOL_3_2,
+        }
     }
 }
 
-impl CancelKey {
-    /// The request to cancel.
-    #[must_use]
-    pub fn to_request(self) -> Vec<u8> {
-        let mut builder = Builder::default();
-        builder.untagged(|body| {
-            for value in [CANCEL, self.pid, self.secret] {
-                body.extend_from_slice(&value.to_be_bytes());
-            }
-        });
-        builder.into_bytes()
-    }
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// SQL.
+    Queries,
+    /// The write-ahead log or the files of the whole server; it has no database.
+    PhysicalReplication,
+    /// The changes of one database, and SQL.
+    LogicalReplication,
 }
 
 /// A request for a session.
@@ -60,12 +69,16 @@ pub struct Startup {
     pub user: String,
     /// The database; the role's name when none was given.
     pub database: String,
+    /// What the session is for.
+    pub purpose: Purpose,
+    /// The protocol that the client is spoken to in.
+    pub protocol: Protocol,
     /// What else was given, in order, to be passed on.
     parameters: Vec<(Vec<u8>, Vec<u8>)>,
     /// Protocol options that we do not know.
     unknown_options: Vec<Vec<u8>>,
-    /// Whether a later minor version than 3.0 was asked for.
-    later_minor: bool,
+    /// Whether a later protocol than those that we speak was asked for.
+    beyond: bool,
 }
 
 /// Reads a first packet, without its length.
@@ -77,18 +90,12 @@ pub fn parse(mut body: &[u8]) -> Result<Packet, Fatal> {
     match take_u32(&mut body).ok_or_else(malformed)? {
         SSL => Ok(Packet::Ssl),
         GSSENC => Ok(Packet::GssEnc),
-        CANCEL => {
-            let pid = take_u32(&mut body).ok_or_else(malformed)?;
-            let secret = take_u32(&mut body).ok_or_else(malformed)?;
-            Ok(Packet::Cancel(CancelKey { pid, secret }))
-        }
-        version if version >> 16 == 3 => {
-            parse_startup(body, version > PROTOCOL_3_0).map(Packet::Startup)
-        }
+        CANCEL => SessionKey::parse(body).map(Packet::Cancel).ok_or_else(malformed),
+        version if version >> 16 == 3 => parse_startup(body, version).map(Packet::Startup),
         version => Err(Fatal::new(
             ErrorKind::Unsupported,
             format!(
-                "unsupported frontend protocol {}.{}: server supports 3.0 to 3.0",
+                "unsupported frontend protocol {}.{}: server supports 3.0 to 3.2",
                 version >> 16,
                 version & 0xffff
             ),
@@ -96,10 +103,10 @@ pub fn parse(mut body: &[u8]) -> Result<Packet, Fatal> {
     }
 }
 
-fn parse_startup(mut body: &[u8], later_minor: bool) -> Result<Startup, Fatal> {
+fn parse_startup(mut body: &[u8], version: u32) -> Result<Startup, Fatal> {
     let malformed =
         || Fatal::protocol("invalid startup packet layout: expected terminator as last byte");
-    let (mut user, mut database) = (None, None);
+    let (mut user, mut database, mut purpose) = (None, None, Purpose::Queries);
     let (mut parameters, mut unknown_options) = (Vec::new(), Vec::new());
     loop {
         let name = take_cstr(&mut body).ok_or_else(malformed)?;
@@ -110,7 +117,7 @@ fn parse_startup(mut body: &[u8], later_minor: bool) -> Result<Startup, Fatal> {
         match name {
             b"user" => user = Some(text(value)?),
             b"database" => database = Some(text(value)?),
-            b"replication" => refuse_replication(value)?,
+            b"replication" => purpose = parse_purpose(value)?,
             _ if name.starts_with(b"_pq_.") => unknown_options.push(name.to_vec()),
             _ => parameters.push((name.to_vec(), value.to_vec())),
         }
@@ -123,7 +130,10 @@ fn parse_startup(mut body: &[u8], later_minor: bool) -> Result<Startup, Fatal> {
         .ok_or_else(|| Fatal::protocol("no PostgreSQL user name specified in startup packet"))?;
     let database =
         database.filter(|name: &String| !name.is_empty()).unwrap_or_else(|| user.clone());
-    Ok(Startup { user, database, parameters, unknown_options, later_minor })
+    // There was no 3.1; who asks for it gets what came before.
+    let protocol = if version >= PROTOCOL_3_2 { Protocol::V3_2 } else { Protocol::V3_0 };
+    let beyond = version > PROTOCOL_3_2;
+    Ok(Startup { user, database, purpose, protocol, parameters, unknown_options, beyond })
 }
 
 fn text(value: &[u8]) -> Result<String, Fatal> {
@@ -132,24 +142,53 @@ fn text(value: &[u8]) -> Result<String, Fatal> {
     })
 }
 
-fn refuse_replication(value: &[u8]) -> Result<(), Fatal> {
-    match value.to_ascii_lowercase().as_slice() {
-        b"false" | b"off" | b"no" | b"0" | b"f" | b"n" => Ok(()),
-        _ => Err(Fatal::new(
-            ErrorKind::Unsupported,
-            "replication connections are not supported by the gateway",
-        )
-        .hint("Take a dump with pg_dump, which needs no replication connection.")),
+/// PostgreSQL's booleans in all spellings, and `database`.
+fn parse_purpose(value: &[u8]) -> Result<Purpose, Fatal> {
+    if value == b"database" {
+        return Ok(Purpose::LogicalReplication);
+    }
+    let lower = value.to_ascii_lowercase();
+    let begins = |word: &[u8], least: usize| lower.len() >= least && word.starts_with(&lower);
+    if begins(b"true", 1) || begins(b"yes", 1) || begins(b"on", 2) || lower == b"1" {
+        Ok(Purpose::PhysicalReplication)
+    } else if begins(b"false", 1) || begins(b"no", 1) || begins(b"off", 2) || lower == b"0" {
+        Ok(Purpose::Queries)
+    } else {
+        let value = String::from_utf8_lossy(value);
+        let message = format!("invalid value for parameter \"replication\": \"{value}\"");
+        Err(Fatal::new(ErrorKind::InvalidParameter, message)
+            .hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."))
     }
 }
 
 impl Startup {
+    /// Whether it is a replication connection: one that is a stream without transactions once
+    /// `CopyBothResponse` has come, and that can neither be pooled nor be moved.
+    #[must_use]
+    pub fn replication(&self) -> bool {
+        self.purpose != Purpose::Queries
+    }
+
+    /// Takes the credential's database for what has none itself: PostgreSQL does not look at the
+    /// name when the whole server is replicated, and clients put anything there.
+    pub fn settle(&mut self, database: &DatabaseName) {
+        if self.purpose == Purpose::PhysicalReplication {
+            self.database = database.to_string();
+        }
+    }
+
+    /// What was given besides role, database and purpose, in order: names and values.
+    #[must_use]
+    pub fn parameters(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        &self.parameters
+    }
+
     /// The packet for the server: protocol 3.0, the same role, and all other parameters.
     #[must_use]
     pub fn to_packet(&self) -> Vec<u8> {
         let mut builder = Builder::default();
         builder.untagged(|body| {
-            body.extend_from_slice(&PROTOCOL_3_0.to_be_bytes());
+            body.extend_from_slice(&Protocol::V3_0.number().to_be_bytes());
             let mut put = |name: &[u8], value: &[u8]| {
                 for text in [name, value] {
                     body.extend_from_slice(text);
@@ -158,6 +197,11 @@ impl Startup {
             };
             put(b"user", self.user.as_bytes());
             put(b"database", self.database.as_bytes());
+            match self.purpose {
+                Purpose::Queries => {}
+                Purpose::PhysicalReplication => put(b"replication", b"true"),
+                Purpose::LogicalReplication => put(b"replication", b"database"),
+            }
             for (name, value) in &self.parameters {
                 put(name, value);
             }
@@ -169,12 +213,12 @@ impl Startup {
     /// `NegotiateProtocolVersion`, when the client asked for more than we speak.
     #[must_use]
     pub fn negotiation(&self) -> Option<Vec<u8>> {
-        if !self.later_minor && self.unknown_options.is_empty() {
+        if !self.beyond && self.unknown_options.is_empty() {
             return None;
         }
         let mut builder = Builder::default();
         builder.message(b'v', |body| {
-            body.extend_from_slice(&PROTOCOL_3_0.to_be_bytes());
+            body.extend_from_slice(&self.protocol.number().to_be_bytes());
             // At most 10 kB of options came.
             let count = u32::try_from(self.unknown_options.len()).unwrap_or(u32::MAX);
             body.extend_from_slice(&count.to_be_bytes());
@@ -220,14 +264,54 @@ mod tests {
 
     #[test]
     fn later_minors_and_unknown_options_are_negotiated_away() {
-        let options = [("user", "u"), ("_pq_.grease", "1")];
-        let startup = startup(PROTOCOL_3_0 + 2, &options).expect("good");
-        let wanted = b"v\0\0\0\x18\0\x03\0\0\0\0\0\x01_pq_.grease\0";
-        assert_eq!(startup.negotiation().as_deref(), Some(&wanted[..]));
-        assert_eq!(
-            startup.to_packet()[4..],
-            packet(PROTOCOL_3_0, &[("user", "u"), ("database", "u")])
-        );
+        let negotiated = |minor: u32, pairs: &[(&str, &str)]| {
+            let all = [&[("user", "u")], pairs].concat();
+            let startup = startup(PROTOCOL_3_0 + minor, &all).expect("good");
+            let wanted = packet(PROTOCOL_3_0, &[("user", "u"), ("database", "u")]);
+            assert_eq!(startup.to_packet()[4..], wanted);
+            (startup.protocol, startup.negotiation())
+        };
+        let grease = [("_pq_.test_protocol_negotiation", "")];
+        assert_eq!(negotiated(0, &[]), (Protocol::V3_0, None));
+        assert_eq!(negotiated(1, &[]), (Protocol::V3_0, None));
+        assert_eq!(negotiated(2, &[]), (Protocol::V3_2, None));
+        let name = b"_pq_.test_protocol_negotiation\0";
+        let told = [&b"v\0\0\0\x2b\0\x03\0\x02\0\0\0\x01"[..], name].concat();
+        assert_eq!(negotiated(9999, &grease), (Protocol::V3_2, Some(told)));
+        let told = [&b"v\0\0\0\x2b\0\x03\0\0\0\0\0\x01"[..], name].concat();
+        assert_eq!(negotiated(0, &grease), (Protocol::V3_0, Some(told)));
+        let told = b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0".to_vec();
+        assert_eq!(negotiated(3, &[]), (Protocol::V3_2, Some(told)));
+    }
+
+    #[test]
+    fn replication_is_told_apart_in_all_spellings_of_postgresql() {
+        let purpose = |value| {
+            startup(PROTOCOL_3_0, &[("user", "u"), ("replication", value)]).map(|s| s.purpose)
+        };
+        for value in ["true", "T", "on", "yes", "y", "1", "tRu"] {
+            assert_eq!(purpose(value), Ok(Purpose::PhysicalReplication), "{value}");
+        }
+        for value in ["false", "OFF", "of", "no", "0", "f"] {
+            assert_eq!(purpose(value), Ok(Purpose::Queries), "{value}");
+        }
+        assert_eq!(purpose("database"), Ok(Purpose::LogicalReplication));
+        for value in ["", "o", "2", "truee", "DATABASE"] {
+            assert_eq!(purpose(value).expect_err(value).kind, ErrorKind::InvalidParameter);
+        }
+    }
+
+    #[test]
+    fn physical_replication_has_no_database() {
+        let pairs = [("user", "u"), ("database", "replication"), ("replication", "true")];
+        let mut physical = startup(PROTOCOL_3_0, &pairs).expect("good");
+        assert_eq!(physical.to_packet()[4..], packet(PROTOCOL_3_0, &pairs));
+        physical.settle(&"d".parse().expect("a name"));
+        assert_eq!((physical.database.as_str(), physical.replication()), ("d", true));
+        let pairs = [("user", "u"), ("database", "x"), ("replication", "database")];
+        let mut logical = startup(PROTOCOL_3_0, &pairs).expect("good");
+        logical.settle(&"d".parse().expect("a name"));
+        assert_eq!((logical.database.as_str(), logical.replication()), ("x", true));
     }
 
     #[test]
@@ -235,15 +319,12 @@ mod tests {
         let message = |result: Result<Startup, Fatal>| result.expect_err("bad").message;
         assert_eq!(
             message(startup(2 << 16, &[])),
-            "unsupported frontend protocol 2.0: server supports 3.0 to 3.0"
+            "unsupported frontend protocol 2.0: server supports 3.0 to 3.2"
         );
         assert_eq!(
             message(startup(PROTOCOL_3_0, &[])),
             "no PostgreSQL user name specified in startup packet"
         );
-        let replication = startup(PROTOCOL_3_0, &[("user", "u"), ("replication", "database")]);
-        assert_eq!(replication.expect_err("refused").kind.code(), "0A000");
-        assert!(startup(PROTOCOL_3_0, &[("user", "u"), ("replication", "off")]).is_ok());
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use howdah_model::route::Replication;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -96,6 +97,8 @@ impl Authenticating {
             return Err(Fatal::protocol("unexpected data after the password").into());
         }
         let entry = entry.ok_or_else(|| Fatal::invalid_password(&self.startup.user))?;
+        check_replication(&self.startup, &entry)?;
+        self.startup.settle(&entry.route.database);
         Ok((entry, proven))
     }
 
@@ -141,6 +144,18 @@ async fn find(context: &Context, startup: &Startup) -> Option<Arc<Entry>> {
     }
     routes.refreshed(context.shared.config.timeouts.route).await;
     routes.find(&startup.user)
+}
+
+/// Told after the proof only: a stranger learns nothing of a credential.
+fn check_replication(startup: &Startup, entry: &Entry) -> Result<(), Fatal> {
+    match entry.route.replication {
+        Replication::Refused if startup.replication() => Err(Fatal::new(
+            ErrorKind::ReplicationRefused,
+            "permission denied to start WAL sender: this credential may not replicate",
+        )
+        .hint("Take a dump with pg_dump, which needs no replication connection.")),
+        Replication::Refused | Replication::Allowed => Ok(()),
+    }
 }
 
 async fn response(client: &mut Client, inbox: &mut Inbox) -> Result<Message, Failure> {

@@ -12,7 +12,7 @@ use crate::cancel;
 use crate::config::Plaintext;
 use crate::error::{ErrorKind, Fatal};
 use crate::limits::{Handshake, Place};
-use crate::startup::{self, CancelKey, LONGEST_PACKET, Packet, Startup};
+use crate::startup::{self, LONGEST_PACKET, Packet, SessionKey, Startup};
 use crate::stream::{self, Client};
 use crate::tls::ALPN;
 
@@ -41,7 +41,7 @@ pub struct Hello {
 /// What the first packets come to.
 enum Wish {
     Session(Startup),
-    Cancel(CancelKey),
+    Cancel(SessionKey),
 }
 
 /// Why they come to nothing. A client that is still there is told.
@@ -160,7 +160,7 @@ async fn start_direct_tls(context: &Context, socket: TcpStream) -> Result<Client
 }
 
 /// A cancel request may come without TLS, as clients before PostgreSQL 17 always send it so.
-async fn pass_on(context: &Context, key: CancelKey) {
+async fn pass_on(context: &Context, key: SessionKey) {
     let counters = &context.counters;
     let passed_on = cancel::forward(&context.shared.sessions, key).await;
     let counter = if passed_on { &counters.cancels } else { &counters.cancels_unknown };

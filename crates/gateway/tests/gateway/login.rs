@@ -114,11 +114,12 @@ async fn a_credential_opens_its_own_database_only() {
 async fn what_cannot_be_done_is_refused_clearly() {
     let rig = Rig::start().await;
     let tenant = rig.tenant("a").await;
-    let refusal = rig
-        .ask(&tenant, "sslmode=require replication=database", "select 1")
-        .await
-        .expect_err("refused");
-    assert!(refusal.contains("replication connections are not supported"), "{refusal}");
+    for replication in ["database", "true"] {
+        let options = format!("sslmode=require replication={replication}");
+        let refusal = rig.ask(&tenant, &options, "select 1").await.expect_err("refused");
+        assert!(refusal.contains("FATAL:  permission denied to start WAL sender"), "{refusal}");
+    }
+    assert_eq!(rig.gateway.stats().errors(ErrorKind::ReplicationRefused), 2);
     // PostgreSQL's own refusals reach the client as they are.
     let refusal = rig
         .ask(&tenant, "sslmode=require options='-c no_such=1'", "select 1")
