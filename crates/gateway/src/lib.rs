@@ -12,6 +12,7 @@ pub mod frame;
 mod gateway;
 pub mod limits;
 pub mod message;
+pub mod prometheus;
 pub mod registry;
 pub mod routes;
 pub mod scram;

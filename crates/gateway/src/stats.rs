@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod credential;
+pub mod report;
 pub mod session;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use howdah_model::ids::DatabaseId;
+use howdah_model::name::{DatabaseName, RoleName};
 use howdah_model::pool::{Clients, Servers, Totals};
 use howdah_model::route::{Mode, Route};
 use strum::{EnumCount as _, IntoEnumIterator as _};
@@ -28,8 +29,10 @@ pub struct Statistics {
 pub struct Key {
     /// The database.
     pub database_id: DatabaseId,
+    /// Its name within PostgreSQL.
+    pub database: DatabaseName,
     /// The credential's role.
-    pub role: String,
+    pub role: RoleName,
     /// How its clients come by a server.
     pub mode: Mode,
 }
@@ -106,8 +109,12 @@ impl Statistics {
     /// The figures of a credential, for what has no session.
     #[must_use]
     pub fn credential(&self, route: &Route, mode: Mode) -> Arc<CredentialStats> {
-        let role = route.role.to_string();
-        let key = Key { database_id: route.database_id, role, mode };
+        let key = Key {
+            database_id: route.database_id,
+            database: route.database.clone(),
+            role: route.role.clone(),
+            mode,
+        };
         self.lock().entry(key).or_default().clone()
     }
 
@@ -364,9 +371,9 @@ mod tests {
             statistics.credential(&gone, Mode::Session),
         );
         let roles = || {
-            statistics.forget(|key| key.role == "kept");
-            let mut roles: Vec<_> =
-                statistics.read().into_iter().map(|(key, _)| key.role).collect();
+            statistics.forget(|key| key.role.as_str() == "kept");
+            let read = statistics.read().into_iter();
+            let mut roles: Vec<_> = read.map(|(key, _)| key.role.to_string()).collect();
             roles.sort();
             roles
         };
