@@ -11,6 +11,9 @@ pub struct Config {
     pub gateway_host: String,
     /// The port that database URLs carry (that of `HOWDAH_GATEWAY_LISTEN`).
     pub gateway_port: u16,
+    /// The port of URLs that take a server for each transaction (that of
+    /// `HOWDAH_GATEWAY_POOL_LISTEN`).
+    pub pool_port: u16,
 }
 
 impl Default for Config {
@@ -20,6 +23,7 @@ impl Default for Config {
             var_prefix: "HEROKU_POSTGRESQL".to_owned(),
             gateway_host: "127.0.0.1".to_owned(),
             gateway_port: 5433,
+            pool_port: 5434,
         }
     }
 }

@@ -206,6 +206,7 @@ fn make_control(
         var_prefix: settings.var_prefix.clone(),
         gateway_host: settings.gateway_host.clone(),
         gateway_port: gateway.port(),
+        pool_port: settings.pool_listen.port(),
     };
     Ok(Control::new(store, keyring, config, Arc::new(SystemClock)))
 }

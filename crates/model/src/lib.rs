@@ -3,6 +3,7 @@
 //! it can be enumerated in tests and shared by every role.
 
 pub mod agent;
+pub mod attachment;
 pub mod database;
 pub mod explain;
 pub mod extension;

@@ -47,6 +47,8 @@ pub struct Features {
     pub high_availability: Has,
     /// The extensions `plv8` and `postgis`.
     pub big_extensions: Has,
+    /// A URL of the gateway's pools.
+    pub connection_pooling: Has,
 }
 
 impl Tier {
@@ -59,6 +61,7 @@ impl Tier {
             rollback_hours: rollback,
             high_availability: ha,
             big_extensions: rollback > 0,
+            connection_pooling: rollback > 0,
         };
         match self {
             Self::Hobby => promise(240, 0, false),

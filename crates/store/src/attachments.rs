@@ -20,7 +20,7 @@ pub struct Attachment {
     /// Its name; unique within the app.
     #[sqlx(try_from = "String")]
     pub name: AttachmentName,
-    /// `None` for the default credential, else `credential:NAME`.
+    /// `None` for the default credential, else a [`Namespace`](howdah_model::attachment::Namespace).
     pub namespace: Option<String>,
     /// The app that it is on.
     #[sqlx(try_from = "Uuid")]
@@ -71,7 +71,7 @@ macro_rules! select {
 pub struct Pointing<'a> {
     /// To which database.
     pub database: DatabaseId,
-    /// With which credential: `None` for the default, else `credential:NAME`.
+    /// With which credential and by which port: `None` for the default credential by the usual one.
     pub namespace: Option<&'a str>,
 }
 
@@ -194,6 +194,8 @@ pub struct UrlParts {
     /// The attachment's name.
     #[sqlx(try_from = "String")]
     pub attachment: AttachmentName,
+    /// Its namespace, which tells the port.
+    pub namespace: Option<String>,
     /// Which credential, for the decryption.
     #[sqlx(try_from = "Uuid")]
     pub credential_id: CredentialId,
@@ -211,12 +213,13 @@ pub struct UrlParts {
 /// pointed to the database later, has a release of its own and is there at once.
 pub async fn url_parts(conn: &mut Connection, app: AppId) -> Result<Vec<UrlParts>> {
     Ok(sqlx::query_as(
-        "select t.name as attachment, c.id as credential_id, c.role, c.password,
+        "select t.name as attachment, t.namespace, c.id as credential_id, c.role, c.password,
                 d.name as database
          from attachments t
          join databases d on d.id = t.database_id
          join credentials c on c.database_id = d.id and c.revoked_at is null
-              and c.name = coalesce(substring(t.namespace from '^credential:(.*)$'), 'default')
+              and c.name = coalesce(
+                  substring(t.namespace from '^(?:credential|connection-pooling):(.*)$'), 'default')
          where t.app_id = $1
            and (t.updated_at > d.created_at
                 or exists (select from operations o join releases r on r.operation_id = o.id

@@ -14,7 +14,7 @@ use crate::connection::{Connection, Tx};
 use crate::error::Result;
 
 /// The name of the credential that every database has; its role owns the database.
-pub const DEFAULT: &str = "default";
+pub use howdah_model::attachment::DEFAULT;
 
 /// A role of one database.
 #[derive(Clone, Debug, PartialEq, Eq)]

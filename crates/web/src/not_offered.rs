@@ -46,7 +46,6 @@ not_offered! {
     links       "Linking databases";
     logs        "The stream of logs";
     maintenance "Planned maintenance";
-    pooling     "Connection pooling";
     processes   "Running processes";
     settings    "Showing and changing settings";
     upgrades    "Upgrading to another version";

@@ -5,7 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
 
-use crate::data::{credentials, databases};
+use crate::data::{credentials, databases, pooling};
 use crate::error::Error;
 use crate::platform::{account, addons, apps, attachments, config_vars, releases, resolve};
 use crate::web::{App, Web};
@@ -83,6 +83,7 @@ routes! { TOKEN, token:
     put    "/client/v11/databases/{database}/reset"               databases::reset;
     put    "/client/v11/databases/{database}/stats_reset"         databases::reset_statistics;
     post   "/client/v11/databases/{database}/connection_reset"    databases::end_sessions;
+    post   "/client/v11/databases/{database}/connection-pooling"  pooling::attach;
     get    "/postgres/v0/databases/{database}/credentials"        credentials::list;
     get    "/postgres/v0/databases/{database}/credentials/{name}" credentials::show;
 
@@ -120,7 +121,6 @@ routes! { NOT_OFFERED, refused:
     get    "/client/v11/databases/{database}/links"                           not_offered::links;
     post   "/client/v11/databases/{database}/links"                           not_offered::links;
     delete "/client/v11/databases/{database}/links/{link}"                    not_offered::links;
-    post   "/client/v11/databases/{database}/connection-pooling"              not_offered::pooling;
     get    "/client/v11/databases/{database}/metrics"                         not_offered::diagnose;
     get    "/client/v11/databases/{database}/burst_status"                    not_offered::diagnose;
     post   "/client/v11/databases/{database}/upgrade/{step}"                  not_offered::upgrades;

@@ -9,4 +9,5 @@ mod dashboard;
 mod databases;
 mod every_route;
 mod ground;
+mod pooling;
 mod repeated;

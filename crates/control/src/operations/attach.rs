@@ -13,6 +13,7 @@ use howdah_store::{Connection, Tx, apps, config_vars, databases, operations, rel
 use super::Facts;
 use crate::Control;
 use crate::engine::Fence;
+use crate::requests::attachments::is_pooling;
 use crate::requests::naming;
 use crate::requests::releases::{Change, attached, publish};
 
@@ -50,7 +51,8 @@ pub(super) async fn perform(control: &Control, facts: &Facts, fence: Fence<State
 }
 
 /// Sees that the database that has the name now stays within reach: one that has no other name on
-/// the app gets a colour (C11).
+/// the app gets a colour (C11). Its pools are not another name, and need none themselves: whoever
+/// moves them elsewhere still reaches it directly.
 async fn keep_reachable(
     control: &Control,
     tx: &mut Tx,
@@ -58,8 +60,9 @@ async fn keep_reachable(
     old: &Attachment,
     all: &[Attachment],
 ) -> Result<()> {
-    let other = all.iter().any(|one| one.database_id == old.database_id && one.id != old.id);
-    if !other && old.database_id != facts.asked.database_id {
+    let mut direct = all.iter().filter(|one| !is_pooling(one));
+    let other = direct.any(|one| one.database_id == old.database_id && one.id != old.id);
+    if !other && !is_pooling(old) && old.database_id != facts.asked.database_id {
         let name = color(control, tx, old.app_id, all).await?;
         let to = Pointing { database: old.database_id, namespace: old.namespace.as_deref() };
         attachments::insert(tx, old.app_id, &name, to, control.now()).await?;

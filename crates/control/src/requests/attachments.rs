@@ -1,8 +1,11 @@
 //! Attachments: the names of databases within apps, and which of them is the primary.
 
+mod pooling;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
+use howdah_model::attachment::{Namespace, Port};
 use howdah_model::ids::{AccountId, OperationId};
 use howdah_model::name::AttachmentName;
 use howdah_model::operation::{Operation, Outcome, promote};
@@ -10,13 +13,15 @@ use howdah_store::addons::Addon;
 use howdah_store::apps::App;
 use howdah_store::attachments::{self, Attachment, Pointing};
 use howdah_store::operations::{self, New};
-use howdah_store::{Connection, credentials};
+use howdah_store::{Connection, Tx, credentials};
 
 use super::addons::attachment_name;
 use super::error::{Error, Noun, Result};
 use super::releases::{self, Change};
 use super::{apps, begin};
 use crate::Control;
+
+pub use pooling::{attach_pool, is_pooling, promote};
 
 /// How long a request waits for an exchange of attachments, which is one write.
 const A_MOMENT: Duration = Duration::from_secs(10);
@@ -26,7 +31,8 @@ const A_MOMENT: Duration = Duration::from_secs(10);
 pub struct Wanted<'a> {
     /// The attachment's name; the next free one when none is given.
     pub name: Option<&'a str>,
-    /// With which credential: `None` for the default, else `credential:NAME`.
+    /// With which credential and by which port: `None` for the default credential by the usual one,
+    /// else a [`Namespace`].
     pub namespace: Option<&'a str>,
     /// The app's name, to replace an attachment that is there.
     pub confirm: Option<&'a str>,
@@ -55,15 +61,28 @@ pub async fn attach(
     }
     let name = attachment_name(control, &mut tx, app, wanted.name).await?;
     let to = Pointing { database: addon.id, namespace: wanted.namespace };
+    let made = make(control, &mut tx, account, app, &name, addon, to).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// Writes a new attachment, with its release.
+async fn make(
+    control: &Control,
+    tx: &mut Tx,
+    account: AccountId,
+    app: &App,
+    name: &AttachmentName,
+    addon: &Addon,
+    to: Pointing<'_>,
+) -> Result<Attachment> {
     let now = control.now();
-    attachments::insert(&mut tx, app.id, &name, to, now).await?;
+    attachments::insert(tx, app.id, name, to, now).await?;
     let description = releases::attached(name.as_str(), addon.name.as_str());
     let change =
         Change { app: app.id, description: &description, account: Some(account), operation: None };
-    releases::publish(control.keyring(), &mut tx, change, now).await?;
-    let made = by_name(&mut tx, app, &name).await?;
-    tx.commit().await?;
-    made.ok_or(Error::NotFound(Noun::Attachment))
+    releases::publish(control.keyring(), tx, change, now).await?;
+    by_name(tx, app, name).await?.ok_or(Error::NotFound(Noun::Attachment))
 }
 
 async fn check_namespace(
@@ -71,22 +90,17 @@ async fn check_namespace(
     addon: &Addon,
     namespace: Option<&str>,
 ) -> Result<()> {
-    let Some(namespace) = namespace else {
-        return Ok(());
+    let unknown = |what: &str| {
+        Error::invalid(format!("invalid credential provided: {} has no `{what}`", addon.name))
     };
-    let credential = namespace.strip_prefix("credential:");
-    let found = match credential {
-        Some(name) => credentials::find(conn, addon.id, name).await?,
-        None => None,
-    };
-    if found.is_some() {
-        return Ok(());
+    let wanted = Namespace::parse(namespace).map_err(|_| unknown(namespace.unwrap_or_default()))?;
+    if wanted.port == Port::Pooling {
+        pooling::check_offered(addon)?;
     }
-    Err(Error::invalid(format!(
-        "invalid credential provided: {} has no `{}`",
-        addon.name,
-        credential.unwrap_or(namespace)
-    )))
+    match credentials::find(conn, addon.id, &wanted.credential).await? {
+        Some(_) => Ok(()),
+        None => Err(unknown(&wanted.credential)),
+    }
 }
 
 async fn named(conn: &mut Connection, app: &App, name: Option<&str>) -> Result<Option<Attachment>> {

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Context as _;
+use howdah_model::attachment::{Namespace, Port};
 use howdah_model::ids::{AccountId, AppId};
 use howdah_model::name::ConfigVarName;
-use howdah_model::secret::Secret;
 use howdah_store::apps::{self, App};
 use howdah_store::attachments::{self, UrlParts};
 use howdah_store::{Connection, Tx, config_vars};
@@ -46,18 +46,14 @@ pub async fn all(
 pub(crate) fn url(control: &Control, parts: &UrlParts) -> Result<String> {
     let keyring = control.keyring();
     let password = keyring.open_text(CREDENTIAL, parts.credential_id, &parts.password)?;
-    Ok(database_url(control, &parts.role, &password, &parts.database))
-}
-
-/// The URL of a database for one of its roles.
-pub(crate) fn database_url(
-    control: &Control,
-    role: &str,
-    password: &Secret,
-    database: &str,
-) -> String {
-    let Config { gateway_host, gateway_port, .. } = control.config();
-    format!("postgres://{role}:{}@{gateway_host}:{gateway_port}/{database}", password.reveal())
+    let namespace = Namespace::parse(parts.namespace.as_deref()).context("read a namespace")?;
+    let Config { gateway_host, gateway_port, pool_port, .. } = control.config();
+    let port = match namespace.port {
+        Port::Direct => gateway_port,
+        Port::Pooling => pool_port,
+    };
+    let (role, password, database) = (&parts.role, password.reveal(), &parts.database);
+    Ok(format!("postgres://{role}:{password}@{gateway_host}:{port}/{database}"))
 }
 
 /// The config vars that people set, by name.

@@ -13,7 +13,8 @@ use crate::name::AttachmentName;
 pub struct Arguments {
     /// The app's attachment that shall point to the database; it points to another now.
     pub attachment: AttachmentName,
-    /// With which credential: `None` for the default, else `credential:NAME`.
+    /// With which credential and by which port: none for the default credential by the usual one,
+    /// else a [`Namespace`](crate::attachment::Namespace).
     pub namespace: Option<String>,
 }
 

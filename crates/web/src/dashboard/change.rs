@@ -3,10 +3,8 @@
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use howdah_control::requests::attachments::{self, Wanted};
 use howdah_control::requests::databases::{self, Reset};
-use howdah_control::requests::{self, Error as Refusal, addons, apps};
-use howdah_model::name::PRIMARY;
+use howdah_control::requests::{self, Error as Refusal, addons, apps, attachments};
 use howdah_store::addons::Addon;
 use serde::Deserialize;
 
@@ -61,8 +59,7 @@ pub(crate) async fn promote(
     visitor.check(&form.csrf)?;
     addons::check_owned(&addon)?;
     let app = apps::find(&mut *web.read().await?, visitor.id(), addon.app_name.as_str()).await?;
-    let primary = Wanted { name: Some(PRIMARY), namespace: None, confirm: Some(app.name.as_str()) };
-    let promoted = attachments::attach(web.control(), visitor.id(), &addon, &app, primary).await;
+    let promoted = attachments::promote(web.control(), visitor.id(), &addon, &app).await;
     let changed = promoted.map(|_| format!("/databases/{}?done=promoted", addon.name));
     answer(&web, visitor, addon, changed).await
 }

@@ -3,13 +3,15 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use howdah_control::requests::attachments;
 use howdah_control::requests::databases::{self, Reset};
 use howdah_model::database;
 use howdah_store::addons::Addon;
+use howdah_store::attachments as stored;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::info::{self, Facts};
+use super::info::{self, Facts, Pooling};
 use crate::Web;
 use crate::auth::Caller;
 use crate::body::Body;
@@ -18,6 +20,9 @@ use crate::error::{Error, Result};
 /// What is known of a database now: a live look if the agent answers in time, else the newest.
 pub(crate) async fn facts(web: &Web, addon: &Addon) -> Result<Facts> {
     let seen = databases::look(web.control(), addon.id).await?;
+    let attached = stored::list_by_database(&mut *web.read().await?, addon.id).await?;
+    let is_attached = attached.iter().any(attachments::is_pooling);
+    let pooling = if is_attached { Pooling::Attached } else { Pooling::Available };
     Ok(Facts {
         plan: addon.plan,
         state: addon.state,
@@ -25,6 +30,7 @@ pub(crate) async fn facts(web: &Web, addon: &Addon) -> Result<Facts> {
         version: seen.version,
         created_at: addon.created_at,
         look: seen.look,
+        pooling,
         memory: seen.memory,
         warning: seen.warning,
     })

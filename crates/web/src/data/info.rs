@@ -23,10 +23,21 @@ pub(crate) struct Facts {
     pub(crate) created_at: Timestamp,
     /// The newest figures, if it was ever looked at.
     pub(crate) look: Option<DatabaseLook>,
+    /// Whether an app has a URL of its pools.
+    pub(crate) pooling: Pooling,
     /// What to say when its server has less memory than the plan stands for.
     pub(crate) memory: Option<String>,
     /// What stands in the way of its participant, for people.
     pub(crate) warning: Option<String>,
+}
+
+/// Whether an app has a URL of a database's pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pooling {
+    /// It can have one.
+    Available,
+    /// It has one.
+    Attached,
 }
 
 /// One row: a label and its values. Without values it is not shown.
@@ -55,6 +66,7 @@ pub(crate) fn rows(facts: &Facts) -> Vec<Row> {
             one("Rollback", "Unavailable"),
             created(facts),
             one("Maintenance", "not required"),
+            pooling(facts),
         ],
     };
     let tail = [memory(facts), warning(facts)];
@@ -125,6 +137,16 @@ fn created(facts: &Facts) -> Row {
     one("Created", time(facts.created_at))
 }
 
+fn pooling(facts: &Facts) -> Row {
+    one(
+        "Connection Pooling",
+        match facts.pooling {
+            Pooling::Available => "Available",
+            Pooling::Attached => "Attached",
+        },
+    )
+}
+
 fn memory(facts: &Facts) -> Row {
     ("Memory", facts.memory.iter().cloned().collect())
 }
@@ -155,6 +177,7 @@ mod tests {
                 seq_scans: 0,
                 index_scans: 0,
             }),
+            pooling: Pooling::Available,
             memory: None,
             warning: None,
         }
@@ -187,6 +210,7 @@ mod tests {
     #[test]
     fn d4_the_rows_of_a_production_database() {
         let mut facts = facts("standard-2");
+        facts.pooling = Pooling::Attached;
         facts.memory = Some("less than the plan's".into());
         insta::assert_snapshot!(shown(&facts), @r"
         Plan: Standard 2
@@ -199,6 +223,7 @@ mod tests {
         Rollback: Unavailable
         Created: 2014-05-25 14:03 UTC
         Maintenance: not required
+        Connection Pooling: Attached
         Memory: less than the plan's
         ");
     }

@@ -77,7 +77,8 @@ async fn d4_d6_a_production_database_that_does_not_answer_is_shown_as_it_was_see
             "Fork/Follow",
             "Rollback",
             "Created",
-            "Maintenance"
+            "Maintenance",
+            "Connection Pooling"
         ]
     );
     assert_eq!(live["postgres_version"], "18.6");

@@ -68,6 +68,7 @@ const ROWS: &[Row] = &[
     ("put",    "/client/v11/databases/{database}/reset", "", ADDON, ""),
     ("put",    "/client/v11/databases/{database}/stats_reset", "", ADDON, ""),
     ("post",   "/client/v11/databases/{database}/connection_reset", "", ADDON, ""),
+    ("post",   "/client/v11/databases/{database}/connection-pooling", r#"{"app":"{app}","credential":"default"}"#, APP, ADDON),
     ("get",    "/postgres/v0/databases/{database}/credentials", "", ADDON, ""),
     ("get",    "/postgres/v0/databases/{database}/credentials/{name}", "", ADDON, ""),
     ("get",    "/howdah/v1/versions", "", "", ""),
