@@ -27,6 +27,7 @@ const SETTINGS: &[&str] = &[
 /// A running PostgreSQL; it is ended and removed when dropped.
 pub(crate) struct Cluster {
     bin: PathBuf,
+    settings: Vec<String>,
     dir: tempfile::TempDir,
     postmaster: Mutex<Child>,
 }
@@ -47,6 +48,12 @@ impl Cluster {
     }
 
     pub(crate) async fn start_with(bin: &Path) -> Self {
+        Self::start_set(bin, &[]).await.expect("it starts")
+    }
+
+    /// Starts it with further settings (`name=value`). `None` when it ends at once, as it does when
+    /// it shall listen on a port that is taken.
+    pub(crate) async fn start_set(bin: &Path, settings: &[String]) -> Option<Self> {
         let template = template(bin);
         let dir = tempfile::Builder::new().prefix("howdah-gw-").tempdir().expect("directory");
         own(dir.path());
@@ -56,16 +63,16 @@ impl Cluster {
             .arg(dir.path().join("data"))
             .status();
         assert!(status.expect("cp").success());
-        let postmaster = launch(bin, dir.path());
-        let cluster = Self { bin: bin.to_owned(), dir, postmaster: Mutex::new(postmaster) };
-        cluster.until_ready().await;
-        cluster
+        let postmaster = Mutex::new(launch(bin, dir.path(), settings));
+        let cluster = Self { bin: bin.to_owned(), settings: settings.to_vec(), dir, postmaster };
+        cluster.until_ready().await.then_some(cluster)
     }
 
     /// Starts it again after [`Cluster::kill`].
     pub(crate) async fn restart(&self) {
-        *self.postmaster.lock().expect("lock") = launch(&self.bin, self.dir.path());
-        self.until_ready().await;
+        let postmaster = launch(&self.bin, self.dir.path(), &self.settings);
+        *self.postmaster.lock().expect("lock") = postmaster;
+        assert!(self.until_ready().await, "it ended");
     }
 
     /// The directory of its socket.
@@ -106,7 +113,8 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     }
 
-    async fn until_ready(&self) {
+    /// Whether it comes to be ready; otherwise it has ended.
+    async fn until_ready(&self) -> bool {
         let begun = Instant::now();
         let file = self.dir.path().join("data/postmaster.pid");
         // The eighth line of the file says how the server fares.
@@ -114,8 +122,12 @@ impl Cluster {
         while !fs::read_to_string(&file).is_ok_and(ready) {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
             assert!(begun.elapsed() < Duration::from_secs(60), "it is not ready: {log}");
+            if self.postmaster.lock().expect("lock").try_wait().expect("its status").is_some() {
+                return false;
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        true
     }
 }
 
@@ -133,7 +145,8 @@ fn owner() -> Option<(Uid, Gid)> {
     })
 }
 
-fn own(dir: &Path) {
+/// Gives a directory to the user that PostgreSQL runs as, and to nobody else.
+pub(crate) fn own(dir: &Path) {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).expect("permissions");
     if let Some((uid, gid)) = owner() {
         chown(dir, Some(uid), Some(gid)).expect("owner");
@@ -151,7 +164,7 @@ fn as_owner(command: &mut Command) -> &mut Command {
 fn template(bin: &Path) -> PathBuf {
     let major = bin.parent().and_then(Path::file_name).expect("a major").display().to_string();
     let root =
-        std::env::temp_dir().join(format!("howdah-gw-template-1-{major}-{}", Uid::effective()));
+        std::env::temp_dir().join(format!("howdah-gw-template-2-{major}-{}", Uid::effective()));
     let lock = File::create(root.with_extension("lock")).expect("lock");
     let _held =
         Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).expect("lock");
@@ -170,17 +183,17 @@ fn template(bin: &Path) -> PathBuf {
         .output()
         .expect("initdb");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let hba = "local all postgres trust\nlocal all all scram-sha-256\n";
+    let hba = "local all postgres trust\nlocal all,replication all scram-sha-256\n";
     fs::write(making.join("pg_hba.conf"), hba).expect("pg_hba.conf");
     fs::rename(&making, &made).expect("rename");
     made
 }
 
-fn launch(bin: &Path, dir: &Path) -> Child {
+fn launch(bin: &Path, dir: &Path, settings: &[String]) -> Child {
     let log = File::create(dir.join("log")).expect("log");
     let mut command = Command::new(bin.join("postgres"));
     as_owner(&mut command).arg("-D").arg(dir.join("data")).arg("-k").arg(dir);
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().copied().chain(settings.iter().map(String::as_str)) {
         command.args(["-c", setting]);
     }
     // A Ctrl-C in the terminal is for the test alone; it ends the server by its drop.
