@@ -60,8 +60,10 @@ impl Hello {
             }
             Ok(Err(Parting::Gone)) => Session::Over,
             Ok(Err(Parting::Refused(client, fatal))) => Refused::because(context, client, &fatal),
-            Ok(Ok((_, Wish::Cancel(key)))) => {
+            Ok(Ok((client, Wish::Cancel(key)))) => {
                 pass_on(&context, key).await;
+                // Libpq takes TLS that ends without a farewell for a cancel that came to nothing.
+                client.say_goodbye(&[], context.shared.config.timeouts.farewell).await;
                 Session::Over
             }
             Ok(Ok((client, Wish::Session(startup)))) => {
