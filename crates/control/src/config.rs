@@ -1,5 +1,7 @@
 //! The settings of the control plane.
 
+use std::path::PathBuf;
+
 /// What the executable hands in, read from the environment.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -14,6 +16,8 @@ pub struct Config {
     /// The port of URLs that take a server for each transaction (that of
     /// `HOWDAH_GATEWAY_POOL_LISTEN`).
     pub pool_port: u16,
+    /// The gateway's admin socket; without one nothing is known of its pools.
+    pub gateway_socket: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -24,6 +28,7 @@ impl Default for Config {
             gateway_host: "127.0.0.1".to_owned(),
             gateway_port: 5433,
             pool_port: 5434,
+            gateway_socket: None,
         }
     }
 }

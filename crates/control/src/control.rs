@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::gateway::GatewayAdmin;
 use crate::keyring::Keyring;
 use crate::news::News;
 use crate::servers::http::HttpServers;
@@ -36,6 +37,7 @@ struct Inner {
     config: Config,
     clock: Arc<dyn Clock>,
     servers: Arc<dyn Servers>,
+    gateway: GatewayAdmin,
     sightings: Sightings,
     routes: watch::Sender<Arc<RouteTable>>,
     news: News,
@@ -62,6 +64,7 @@ impl Control {
             inner: Arc::new(Inner {
                 store,
                 keyring,
+                gateway: GatewayAdmin::new(config.gateway_socket.as_deref()),
                 config,
                 clock,
                 servers,
@@ -108,6 +111,12 @@ impl Control {
 
     pub(crate) fn servers(&self) -> &dyn Servers {
         &*self.inner.servers
+    }
+
+    /// The gateway, to be asked for its figures.
+    #[must_use]
+    pub fn gateway(&self) -> &GatewayAdmin {
+        &self.inner.gateway
     }
 
     /// The newest observations of the servers.

@@ -7,6 +7,7 @@ pub mod config;
 mod control;
 mod databases;
 pub mod engine;
+pub mod gateway;
 mod key_check;
 pub mod keyring;
 mod news;

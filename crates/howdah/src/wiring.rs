@@ -207,6 +207,7 @@ fn make_control(
         gateway_host: settings.gateway_host.clone(),
         gateway_port: gateway.port(),
         pool_port: settings.pool_listen.port(),
+        gateway_socket: Some(held.home.join("run/gateway.sock")),
     };
     Ok(Control::new(store, keyring, config, Arc::new(SystemClock)))
 }

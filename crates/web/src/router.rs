@@ -91,6 +91,7 @@ routes! { TOKEN, token:
     get    "/howdah/v1/apps/{app}/operations"            howdah::operations;
     get    "/howdah/v1/operations/{operation}"           howdah::show_operation;
     get    "/howdah/v1/databases/{database}/transitions" howdah::database_transitions;
+    get    "/howdah/v1/databases/{database}/pool"        pooling::show;
 }
 
 // Those that Heroku has and this platform does not have yet.

@@ -1,10 +1,11 @@
-//! The gateway's pools of a database (`pg:connection-pooling:attach`).
+//! The gateway's pools of a database (`pg:connection-pooling:attach`, `pg:pool`).
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use howdah_control::requests::attachments;
 use howdah_control::requests::databases::DEFAULT;
+use howdah_control::requests::pools::{self, Pools};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -35,4 +36,14 @@ pub(crate) async fn attach(
     let made = attachments::attach_pool(web.control(), caller.id(), &addon, &app, credential, name)
         .await?;
     Ok((StatusCode::CREATED, Json(object::attachment(&made, &caller.origin))))
+}
+
+/// How the pools of a database are now.
+pub(crate) async fn show(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(database): Path<String>,
+) -> Result<Json<Pools>> {
+    let addon = web.addon(&caller, &database).await?;
+    Ok(Json(pools::of_database(web.control(), &addon).await?))
 }

@@ -75,6 +75,7 @@ const ROWS: &[Row] = &[
     ("get",    "/howdah/v1/apps/{app}/operations", "", APP, ""),
     ("get",    "/howdah/v1/operations/{operation}", "", "operation", ""),
     ("get",    "/howdah/v1/databases/{database}/transitions", "", ADDON, ""),
+    ("get",    "/howdah/v1/databases/{database}/pool", "", ADDON, ""),
 ];
 
 /// What stands for the parameters of a path.

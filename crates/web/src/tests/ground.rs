@@ -61,6 +61,11 @@ impl Answer {
 impl Ground {
     /// A platform with one account and a server.
     pub(super) async fn new() -> Self {
+        Self::with(Config { pool_size: 0, ..Config::default() }).await
+    }
+
+    /// As [`Ground::new`], with settings.
+    pub(super) async fn with(config: Config) -> Self {
         let scratch = Scratch::start().await;
         let store = Store::connect(&scratch.url(), 10).await.expect("connect");
         store.migrate().await.expect("migrate");
@@ -72,7 +77,6 @@ impl Ground {
             created_at: AT,
         };
         let agent = Arc::new(Agent::new(server.id));
-        let config = Config { pool_size: 0, ..Config::default() };
         let control = Control::with_servers(
             store,
             Keyring::new(&[7; 32]),

@@ -1,8 +1,16 @@
 //! Connection pooling: attachments whose URL leads to the gateway's pools.
 
+use std::sync::{Arc, Mutex};
+
+use axum::routing::get;
+use axum::{Json, Router};
+use howdah_control::config::Config;
 use howdah_model::ids::CredentialId;
+use howdah_model::pool::PoolReport;
 use howdah_store::credentials::{self, Credential};
 use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 
 use super::ground::Ground;
 
@@ -179,4 +187,101 @@ async fn d28_both_urls_change_with_the_password() {
         let start = format!("postgres://rotated:another@127.0.0.1:{port}/");
         assert!(text(&after, name).starts_with(&start), "{after}");
     }
+}
+
+/// A gateway's admin socket that says what it was told to say.
+struct Admin {
+    report: Arc<Mutex<Value>>,
+    dir: tempfile::TempDir,
+    serving: JoinSet<()>,
+}
+
+impl Admin {
+    fn new() -> Self {
+        let report = Arc::new(Mutex::new(Value::Null));
+        let dir = tempfile::tempdir().expect("a directory");
+        let said = report.clone();
+        let answer = async move || Json(said.lock().expect("whole").clone());
+        let router = Router::new().route("/pools", get(answer));
+        let listener = UnixListener::bind(dir.path().join("g")).expect("listen");
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await.expect("serve") });
+        Self { report, dir, serving }
+    }
+
+    fn config(&self) -> Config {
+        let gateway_socket = Some(self.dir.path().join("g"));
+        Config { pool_size: 0, gateway_socket, ..Config::default() }
+    }
+
+    /// Says this of pools, each by its database, role and mode.
+    fn say(&self, pools: &[(&Value, &str, &str)]) {
+        let pool = |(database, role, mode): &(&Value, &str, &str)| {
+            json!({
+                "database_id": database, "database": "d1", "role": role, "mode": mode,
+                "clients": { "active": 2, "waiting": 1, "idle": 3 },
+                "servers": { "active": 2, "pinned": 0, "idle": 1 },
+                "size": 90, "connection_limit": 120,
+                "totals": { "transactions": 7, "errors": { "server_lost": 1 } },
+            })
+        };
+        let report = json!({
+            "at": "2026-01-02T03:04:05Z", "since": "2026-01-02T03:00:00Z",
+            "pools": pools.iter().map(pool).collect::<Value>(),
+        });
+        // What is said must be what a gateway says.
+        let read = serde_json::from_value::<PoolReport>(report.clone());
+        assert_eq!(read.expect("a report").pools.len(), pools.len());
+        *self.report.lock().expect("whole") = report;
+    }
+}
+
+const SHOWN: &str = "/howdah/v1/databases/postgresql-one/pool";
+
+#[tokio::test]
+async fn a_databases_own_pools_are_shown_by_credential_and_nobody_elses() {
+    let admin = Admin::new();
+    let ground = Ground::with(admin.config()).await;
+    ground.app("demo").await;
+    add(&ground, "heroku-postgresql:standard-0", "postgresql-one").await;
+    add(&ground, "heroku-postgresql:standard-0", "postgresql-two").await;
+    let id = async |name: &str| ground.get(&format!("/addons/{name}")).await["id"].clone();
+    let (one, two) = (id("postgresql-one").await, id("postgresql-two").await);
+    let path = "/postgres/v0/databases/postgresql-one/credentials/default";
+    let role = ground.get(path).await["credentials"][0]["user"].clone();
+    let role = role.as_str().expect("a role");
+    admin.say(&[
+        (&two, "other", "session"),
+        (&one, role, "transaction"),
+        (&one, role, "session"),
+        (&one, "forgotten", "session"),
+    ]);
+    let shown = ground.get(SHOWN).await;
+    let pools = shown["pools"].as_array().expect("a list");
+    let names: Vec<_> = pools.iter().map(|pool| (&pool["credential"], &pool["mode"])).collect();
+    let (default, session, transaction) =
+        (json!("default"), json!("session"), json!("transaction"));
+    assert_eq!(
+        names,
+        [(&Value::Null, &session), (&default, &session), (&default, &transaction)],
+        "one whose credential has gone is still shown"
+    );
+    assert_eq!(pools[1]["clients"]["waiting"], 1);
+    assert_eq!(shown["since"], "2026-01-02T03:00:00Z");
+    let other = ground.account("other@example.com").await;
+    assert_eq!(ground.call_as(&other, "GET", SHOWN, &Value::Null).await.status, 404);
+    admin.say(&[]);
+    assert_eq!(ground.get(SHOWN).await["pools"], json!([]));
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_away_is_said_so() {
+    let mut admin = Admin::new();
+    let ground = Ground::with(admin.config()).await;
+    ground.app("demo").await;
+    add(&ground, "heroku-postgresql:hobby-dev", "postgresql-one").await;
+    admin.serving.shutdown().await;
+    let away = ground.call("GET", SHOWN, Value::Null).await;
+    assert_eq!((away.status, away.error().1), (503, "service_unavailable"));
+    assert!(away.error().2.starts_with("The gateway does not say how its pools are: "), "{away:?}");
 }

@@ -1,0 +1,125 @@
+//! The gateway as the control plane asks it for its figures: HTTP on its admin socket. Nothing else
+//! goes this way; routes are fetched by the gateway itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use howdah_model::pool::PoolReport;
+use reqwest::{Client, Response};
+
+/// How long an answer may take: whoever looks at figures does not wait for them.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// The gateway's admin socket.
+#[derive(Debug)]
+pub struct GatewayAdmin {
+    client: Option<Client>,
+}
+
+/// Why there are no figures.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Away {
+    /// The control plane was not told where the gateway's socket is.
+    #[error("no gateway is known")]
+    Unknown,
+    /// It did not answer in time, or not what was asked for; with what went wrong.
+    #[error("{0}")]
+    Silent(String),
+}
+
+impl From<reqwest::Error> for Away {
+    fn from(error: reqwest::Error) -> Self {
+        // The innermost cause says it best: `Connection refused`, `operation timed out`.
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        Self::Silent(cause.to_string())
+    }
+}
+
+impl GatewayAdmin {
+    /// The gateway with that socket. Nothing is asked yet.
+    #[must_use]
+    pub fn new(socket: Option<&Path>) -> Self {
+        let client = socket.and_then(|socket| {
+            Client::builder().unix_socket(socket).timeout(BOUND).no_proxy().build().ok()
+        });
+        Self { client }
+    }
+
+    /// How its pools are.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn pools(&self) -> Result<PoolReport, Away> {
+        Ok(self.get("pools").await?.json().await?)
+    }
+
+    /// All its figures, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn metrics(&self) -> Result<String, Away> {
+        Ok(self.get("metrics").await?.text().await?)
+    }
+
+    async fn get(&self, what: &str) -> Result<Response, Away> {
+        let client = self.client.as_ref().ok_or(Away::Unknown)?;
+        let response = client.get(format!("http://gateway/{what}")).send().await?;
+        Ok(response.error_for_status()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::net::UnixListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn serve(socket: &Path, router: Router) -> JoinSet<()> {
+        let listener = UnixListener::bind(socket).expect("listen");
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await.expect("serve") });
+        serving
+    }
+
+    #[tokio::test]
+    async fn a_report_is_read_and_nonsense_is_not_taken_for_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let socket = dir.path().join("g");
+        let said = r#"{"at":"2026-01-02T03:04:05Z","since":"2026-01-02T03:00:00Z","pools":[]}"#;
+        let router = Router::new()
+            .route("/pools", get(async move || said))
+            .route("/metrics", get(async || "howdah_gateway_clients 1\n"));
+        let _serving = serve(&socket, router);
+        let gateway = GatewayAdmin::new(Some(&socket));
+        assert!(gateway.pools().await.expect("a report").pools.is_empty());
+        assert_eq!(gateway.metrics().await.as_deref(), Ok("howdah_gateway_clients 1\n"));
+
+        let other = dir.path().join("o");
+        let _other = serve(&other, Router::new().route("/pools", get(async || "no JSON")));
+        let gateway = GatewayAdmin::new(Some(&other));
+        assert!(matches!(gateway.pools().await, Err(Away::Silent(_))));
+        assert!(matches!(gateway.metrics().await, Err(Away::Silent(why)) if why.contains("404")));
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_away_or_hangs_is_waited_for_two_seconds_at_most() {
+        assert_eq!(GatewayAdmin::new(None).pools().await, Err(Away::Unknown));
+        let dir = tempfile::tempdir().expect("a directory");
+        let nobody = GatewayAdmin::new(Some(&dir.path().join("nobody")));
+        assert!(matches!(nobody.pools().await, Err(Away::Silent(_))));
+        let socket = dir.path().join("g");
+        let hang = get(async || std::future::pending::<&str>().await);
+        let _serving = serve(&socket, Router::new().route("/pools", hang));
+        let began = Instant::now();
+        assert!(matches!(GatewayAdmin::new(Some(&socket)).pools().await, Err(Away::Silent(_))));
+        assert!(began.elapsed() < BOUND + Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+}
