@@ -1,5 +1,7 @@
 //! A client's connection, with or without TLS.
 
+pub mod local;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
