@@ -11,6 +11,8 @@ mod key;
 
 /// The longest first packet, as in PostgreSQL.
 pub const LONGEST_PACKET: usize = 10_000;
+/// The most bytes of a name of PostgreSQL's.
+const LONGEST_NAME: usize = 63;
 
 const PROTOCOL_3_0: u32 = 3 << 16;
 const PROTOCOL_3_2: u32 = PROTOCOL_3_0 | 2;
@@ -115,8 +117,8 @@ fn parse_startup(mut body: &[u8], version: u32) -> Result<Startup, Fatal> {
         }
         let value = take_cstr(&mut body).ok_or_else(malformed)?;
         match name {
-            b"user" => user = Some(text(value)?),
-            b"database" => database = Some(text(value)?),
+            b"user" => user = Some(object_name(value)?),
+            b"database" => database = Some(object_name(value)?),
             b"replication" => purpose = parse_purpose(value)?,
             _ if name.starts_with(b"_pq_.") => unknown_options.push(name.to_vec()),
             _ => parameters.push((name.to_vec(), value.to_vec())),
@@ -136,10 +138,13 @@ fn parse_startup(mut body: &[u8], version: u32) -> Result<Startup, Fatal> {
     Ok(Startup { user, database, purpose, protocol, parameters, unknown_options, beyond })
 }
 
-fn text(value: &[u8]) -> Result<String, Fatal> {
-    String::from_utf8(value.to_vec()).map_err(|_| {
+/// The name of a role or database, cut as PostgreSQL cuts it.
+fn object_name(value: &[u8]) -> Result<String, Fatal> {
+    let mut name = String::from_utf8(value.to_vec()).map_err(|_| {
         Fatal::protocol("invalid byte sequence for encoding \"UTF8\" in startup packet")
-    })
+    })?;
+    name.truncate(name.floor_char_boundary(LONGEST_NAME));
+    Ok(name)
 }
 
 /// PostgreSQL's booleans in all spellings, and `database`.
@@ -250,6 +255,13 @@ mod tests {
             Packet::Startup(startup) => Ok(startup),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn long_names_are_cut_as_in_postgresql() {
+        let name = "\u{e4}".repeat(40);
+        let startup = startup(PROTOCOL_3_0, &[("user", &name)]).expect("good");
+        assert_eq!((startup.user.len(), startup.database.len()), (62, 62));
     }
 
     #[test]
