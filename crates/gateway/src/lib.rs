@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod frame;
 mod gateway;
+mod interner;
 pub mod limits;
 pub mod message;
 pub mod prometheus;

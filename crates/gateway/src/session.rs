@@ -6,6 +6,7 @@ pub mod connecting;
 pub mod hello;
 pub mod parting;
 pub mod progress;
+pub mod record;
 pub mod relaying;
 
 use std::sync::Arc;
