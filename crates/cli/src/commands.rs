@@ -16,6 +16,7 @@ mod maintenance;
 mod pg_credentials;
 mod pg_info;
 mod pg_operations;
+mod pg_pooling;
 mod pg_promote;
 mod pg_psql;
 mod pg_reset;
@@ -45,6 +46,7 @@ const FAMILIES: &[&[Command]] = &[
     pg_psql::COMMANDS,
     pg_promote::COMMANDS,
     pg_credentials::COMMANDS,
+    pg_pooling::COMMANDS,
     pg_reset::COMMANDS,
     pg_sessions::COMMANDS,
     pg_operations::COMMANDS,

@@ -36,6 +36,8 @@ pub(crate) enum Hint {
     ListOperations,
     RollBack,
     ListReleases,
+    OpenSession,
+    Pool,
 }
 
 impl Hint {
@@ -67,6 +69,10 @@ impl Hint {
             Self::ListOperations => ("see why:", "howdah pg:operations -a APP"),
             Self::RollBack => ("to undo:", "howdah rollback RELEASE -a APP"),
             Self::ListReleases => ("its releases:", "howdah releases -a APP"),
+            Self::OpenSession => ("open a session:", "howdah pg:psql DATABASE -a APP"),
+            Self::Pool => {
+                ("take its URL away:", "howdah addons:detach DATABASE_CONNECTION_POOL -a APP")
+            }
         }
     }
 

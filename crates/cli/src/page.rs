@@ -58,6 +58,32 @@ impl<'s> Page<'s> {
         }
     }
 
+    /// A table of figures: the columns from `first` on are numbers, which end below each other.
+    pub(crate) fn figures<const N: usize>(
+        &mut self,
+        header: [&str; N],
+        first: usize,
+        rows: &[[String; N]],
+    ) {
+        let width = |column: usize| {
+            let cells = rows.iter().map(|row| row[column].as_str()).chain([header[column]]);
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: [usize; N] = std::array::from_fn(width);
+        let aligned = |cells: [&str; N]| -> [String; N] {
+            std::array::from_fn(|column| match column {
+                column if column < first => cells[column].to_owned(),
+                column => format!("{:>1$}", cells[column], widths[column]),
+            })
+        };
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| aligned(std::array::from_fn(|column| row[column].as_str())))
+            .collect();
+        let header = aligned(header);
+        self.table(std::array::from_fn(|column| header[column].as_str()), &rows);
+    }
+
     fn row(&self, cells: &[String], widths: &[usize]) -> String {
         let mut row = String::new();
         for (cell, width) in cells.iter().zip(widths) {

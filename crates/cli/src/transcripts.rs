@@ -6,6 +6,7 @@ mod addons;
 mod apps;
 mod config;
 mod databases;
+mod pooling;
 mod psql;
 mod words;
 

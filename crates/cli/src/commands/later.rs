@@ -42,7 +42,6 @@ const NAMES: &[&str] = &[
     "pg:blocking",
     "pg:cache-hit",
     "pg:calls",
-    "pg:connection-pooling:attach",
     "pg:copy",
     "pg:credentials:create",
     "pg:credentials:destroy",

@@ -1,6 +1,7 @@
 //! pg:credentials: how to connect to a database (D24).
 
 use futures_util::future::try_join_all;
+use howdah_model::attachment::{DEFAULT, Namespace};
 use serde_json::{Value, json};
 
 use crate::app;
@@ -84,12 +85,9 @@ async fn of(session: &Session, database: &Database) -> Result<Vec<Credential>, F
 }
 
 fn row(database: &Database, credential: &Credential, all: &[Attachment]) -> [String; 5] {
-    let namespace = match credential.name.as_str() {
-        "default" => None,
-        name => Some(format!("credential:{name}")),
-    };
     let addon = &database.attachment.addon;
-    let fitting = |one: &&Attachment| one.addon.id == addon.id && one.namespace == namespace;
+    let fitting =
+        |one: &&Attachment| one.addon.id == addon.id && credential_of(one) == credential.name;
     let vars: Vec<_> = all.iter().filter(fitting).map(Attachment::url_var).collect();
     let users: Vec<_> = credential.logins.iter().map(|login| login.user.as_str()).collect();
     [
@@ -101,15 +99,18 @@ fn row(database: &Database, credential: &Credential, all: &[Attachment]) -> [Str
     ]
 }
 
+/// With which credential an attachment logs in.
+fn credential_of(attachment: &Attachment) -> String {
+    let namespace = Namespace::parse(attachment.namespace.as_deref());
+    namespace.map_or_else(|_| DEFAULT.to_owned(), |namespace| namespace.credential)
+}
+
 async fn url(session: &Session, given: &Given) -> Result<(), Failure> {
     let database = database::named(session, given).await?;
-    let named = match &database.attachment.namespace {
-        Some(namespace) => namespace.strip_prefix("credential:").unwrap_or("default"),
-        None => "default",
-    };
+    let named = credential_of(&database.attachment);
     // `pg:credentials DATABASE` takes no name.
     let name = if given.command.name == "pg:credentials:url" { given.value("name") } else { None };
-    let name = name.unwrap_or(named);
+    let name = name.unwrap_or(&named);
     let addon = &database.attachment.addon.name;
     let path = ["postgres", "v0", "databases", addon, "credentials", name];
     let credential: Credential = session.get(&path).await?;

@@ -1,5 +1,6 @@
 //! pg:promote: a database becomes the app's primary (C10–C12).
 
+use howdah_model::attachment::{DEFAULT, Namespace, PRIMARY_POOL};
 use howdah_model::name::PRIMARY;
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 use crate::given::Given;
 use crate::hint::Hint;
 use crate::resources::{Attachment, DatabaseInfo, WaitStatus};
-use crate::session::Session;
+use crate::session::{Ignored, Session};
 
 pub(super) const COMMANDS: &[Command] =
     &[command("pg:promote", Group::Databases, "Make a database the app's primary", |s, g| {
@@ -53,6 +54,10 @@ async fn promote(session: &Session, given: &Given) -> Result<(), Failure> {
     });
     let attachment: Attachment = session.post(&["addon-attachments"], body).await?;
     session.done_in_release(step, app, "").await;
+    let before = current.filter(|current| current.name == PRIMARY);
+    if let Some(pool) = before.and_then(|before| pool_of(before, &all)) {
+        move_pool(session, &database, pool).await;
+    }
     warn_of_follower(session, &database).await;
     session.answer("attachment", &attachment, |_| {})
 }
@@ -83,6 +88,43 @@ async fn keep(
     let kept: Attachment = session.post(&["addon-attachments"], body).await?;
     step.done_with(&kept.url_var());
     Ok(())
+}
+
+/// The attachment of the pools that belong to the primary that was.
+fn pool_of<'a>(current: &Attachment, all: &'a [Attachment]) -> Option<&'a Attachment> {
+    let of_default = Namespace::pooling(DEFAULT).text();
+    all.iter().find(|one| {
+        one.name == PRIMARY_POOL && one.addon.id == current.addon.id && one.namespace == of_default
+    })
+}
+
+/// Lets the URL of the pools lead to the new primary too. Where that cannot be, the promotion is
+/// done all the same, and people are told where the URL still leads.
+async fn move_pool(session: &Session, database: &Database, pool: &Attachment) {
+    let (app, addon) = (database.app.as_str(), &database.attachment.addon.name);
+    let step = session.step(&format!("Reattaching {} to {addon}", pool.url_var()));
+    let body = json!({
+        "addon": { "name": addon },
+        "app": { "name": app },
+        "confirm": app,
+        "name": pool.name,
+        "namespace": pool.namespace,
+    });
+    match session.post::<Ignored>(&["addon-attachments"], body).await {
+        Ok(_) => session.done_in_release(step, app, "").await,
+        Err(failure) => {
+            step.ended("failed");
+            session.say(failure.text().trim_end());
+            let advice = Hint::Pool.fill(&[("APP", app)]);
+            session.say(&format!(
+                " !    {} still leads to {}; {} `{}`",
+                pool.url_var(),
+                pool.addon.name,
+                advice.lead,
+                advice.command
+            ));
+        }
+    }
 }
 
 async fn refuse_unready(session: &Session, database: &Database) -> Result<(), Failure> {

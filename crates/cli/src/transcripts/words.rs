@@ -244,18 +244,20 @@ fn help_pages_are_on_one_screen() {
     Also: pg
 
     Commands:
-      pg:wait                Wait until databases can be used
-      pg:psql                Open psql on a database
-      pg:promote             Make a database the app's primary
-      pg:credentials         Show or list credentials
-      pg:credentials:url     Show how to connect
-      pg:reset               Delete everything in a database
-      pg:ps                  List the queries that are running
-      pg:kill                Cancel a query, or end its session
-      pg:killall             End every session of a database
-      pg:operations          List what was asked of databases
-      pg:operations:explain  Show every step with its reason
-      pg:versions            List the versions of PostgreSQL
+      pg:wait                       Wait until databases can be used
+      pg:psql                       Open psql on a database
+      pg:promote                    Make a database the app's primary
+      pg:credentials                Show or list credentials
+      pg:credentials:url            Show how to connect
+      pg:connection-pooling:attach  Give an app a URL whose clients share servers
+      pg:pool                       Show how busy clients and servers are
+      pg:reset                      Delete everything in a database
+      pg:ps                         List the queries that are running
+      pg:kill                       Cancel a query, or end its session
+      pg:killall                    End every session of a database
+      pg:operations                 List what was asked of databases
+      pg:operations:explain         Show every step with its reason
+      pg:versions                   List the versions of PostgreSQL
     exit 0
     ");
 }
