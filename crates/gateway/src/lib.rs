@@ -13,6 +13,7 @@ mod gateway;
 mod interner;
 pub mod limits;
 pub mod message;
+pub mod pool;
 pub mod prometheus;
 pub mod registry;
 pub mod routes;

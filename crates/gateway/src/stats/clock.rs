@@ -19,11 +19,11 @@ impl Moment {
         Self(seconds * 1_000_000 + micros)
     }
 
-    pub(super) fn from_micros(micros: u64) -> Self {
+    pub(crate) fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    pub(super) fn micros(self) -> u64 {
+    pub(crate) fn micros(self) -> u64 {
         self.0
     }
 
