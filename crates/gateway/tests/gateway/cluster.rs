@@ -118,7 +118,9 @@ impl Cluster {
         let begun = Instant::now();
         let file = self.dir.path().join("data/postmaster.pid");
         // The eighth line of the file says how the server fares.
-        let ready = |text: String| text.lines().nth(7).is_some_and(|line| line.trim() == "ready");
+        let ready = |text: String| {
+            text.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
+        };
         while !fs::read_to_string(&file).is_ok_and(ready) {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
             assert!(begun.elapsed() < Duration::from_secs(60), "it is not ready: {log}");
