@@ -2,5 +2,7 @@
 //! own below HOWDAH_TEST_TMP (or the system's directory for temporary files).
 
 pub mod clusters;
+pub mod pair;
 pub mod platform;
 pub mod scratch;
+pub mod servers;
