@@ -1,0 +1,11 @@
+//! The record of a session, before real PostgreSQL: what it notices, what it asks, and whether a
+//! session that is filled from it is the same as the first. (H22)
+
+#[path = "../gateway/cluster.rs"]
+mod cluster;
+mod session;
+
+mod carrying;
+mod noticing;
+mod sharing;
+mod standby;
