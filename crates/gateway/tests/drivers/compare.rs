@@ -1,0 +1,52 @@
+//! Runs a program both ways and compares what it says.
+
+use std::path::Path;
+
+use crate::programs::Program;
+use crate::servers::Both;
+
+/// Lines of what was said before a difference that are shown with it.
+const CONTEXT: usize = 12;
+
+/// Runs a program straight to a server of a major version and through the gateway.
+pub(crate) async fn program(program: &Program, major: &str) {
+    let bin = Path::new("/usr/lib/postgresql").join(major).join("bin");
+    let both = Both::start(&bin, "").await;
+    let (straight, session) = (both.straight(), both.session());
+    let (straight, session) = tokio::join!(program.run(&straight), program.run(&session));
+    keep("straight", major, &straight);
+    keep("session", major, &session);
+    assert_same(&straight, &session);
+}
+
+/// For people who look into a difference: the outputs as files, where they ask for them.
+fn keep(way: &str, major: &str, said: &str) {
+    if let Some(dir) = std::env::var_os("HOWDAH_TEST_KEEP") {
+        let name = std::thread::current().name().unwrap_or_default().replace("::", "-");
+        let file = Path::new(&dir).join(format!("{name}.{major}.{way}"));
+        std::fs::write(file, said).expect("written");
+    }
+}
+
+/// Shows the first difference with the lines before it.
+pub(crate) fn assert_same(straight: &str, other: &str) {
+    // A program that says next to nothing proves nothing.
+    assert!(straight.len() > 5_000, "it says too little: {straight}");
+    if straight == other {
+        return;
+    }
+    let same = straight.lines().zip(other.lines()).take_while(|(one, two)| one == two).count();
+    let show = |text: &str| {
+        text.lines()
+            .skip(same.saturating_sub(CONTEXT))
+            .take(CONTEXT * 2)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    panic!(
+        "line {}\n--- straight\n{}\n--- through the gateway\n{}",
+        same + 1,
+        show(straight),
+        show(other)
+    );
+}
