@@ -329,6 +329,9 @@ impl Record {
                 self.settle_pending();
             }
             self.pending.answered();
+            if self.pending.is_empty() {
+                self.unnamed.rest();
+            }
         }
         if status == b'I' && !Arc::ptr_eq(&self.reported.bytes, &self.settled.bytes) {
             self.dirty |= self.reported != self.settled;
@@ -354,9 +357,6 @@ impl Record {
                 Change::ParseUnknown | Change::Close(_) | Change::ClosePortal | Change::Load(_) => {
                 }
             }
-        }
-        if self.pending.is_empty() {
-            self.unnamed.rest();
         }
     }
 
@@ -503,3 +503,6 @@ fn text_parameters(body: &[u8]) -> impl Iterator<Item = &[u8]> {
         Some(value)
     })
 }
+
+#[cfg(test)]
+mod tests;

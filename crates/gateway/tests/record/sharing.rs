@@ -5,12 +5,15 @@ use howdah_gateway::session::record::{Carried, Tenure, apply};
 use crate::cluster::{Cluster, majors};
 use crate::session::{Client, Session, ground};
 
+/// What a client gives in its first packet, and what it sets then.
+type Kind = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
 #[tokio::test]
 async fn h22_a_shared_server_goes_from_one_sessions_settings_to_anothers() {
     for bin in majors() {
         let cluster = Cluster::start_with(&bin).await;
         ground(&cluster).await;
-        let all: &[(&[(&str, &str)], &[&str])] = &[
+        let all: &[Kind] = &[
             (&[], &[]),
             (&[("application_name", "one"), ("options", "-c geqo=off -c app.flag=a\\ b")], &[]),
             (&[("datestyle", "ISO, DMY")], &["set work_mem = '5MB'", "set app.tenant = 'x ''y'"]),

@@ -80,4 +80,9 @@ impl Unnamed {
     pub(super) fn looks(&self) -> Looks {
         self.looks
     }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.held.capacity() + self.waiting.capacity()
+    }
 }
