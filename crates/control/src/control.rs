@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::gateway::GatewayAdmin;
 use crate::keyring::Keyring;
 use crate::news::News;
+use crate::routes::Making;
 use crate::servers::http::HttpServers;
 use crate::servers::sightings::{Sighting, Sightings};
 use crate::servers::{Servers, Terminate};
@@ -40,6 +41,7 @@ struct Inner {
     gateway: GatewayAdmin,
     sightings: Sightings,
     routes: watch::Sender<Arc<RouteTable>>,
+    making_routes: Making,
     news: News,
 }
 
@@ -70,6 +72,7 @@ impl Control {
                 servers,
                 sightings: Sightings::default(),
                 routes: watch::Sender::default(),
+                making_routes: Making::default(),
                 news: News::default(),
             }),
         }
@@ -134,6 +137,10 @@ impl Control {
 
     pub(crate) fn routes_sender(&self) -> &watch::Sender<Arc<RouteTable>> {
         &self.inner.routes
+    }
+
+    pub(crate) fn making_routes(&self) -> &Making {
+        &self.inner.making_routes
     }
 
     pub(crate) fn news(&self) -> &News {

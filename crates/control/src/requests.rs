@@ -16,6 +16,7 @@ pub mod config;
 pub mod databases;
 pub mod error;
 pub mod keys;
+pub mod moves;
 pub mod pools;
 pub mod releases;
 pub mod resolve;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use howdah_store::{answered_requests, observations, transitions, wakes};
+use howdah_store::{answered_requests, observations, stages, transitions, wakes};
 use tokio_util::sync::CancellationToken;
 
 use crate::Control;
@@ -44,6 +44,7 @@ impl Control {
         let mut tx = self.store().begin().await?;
         answered_requests::forget(&mut tx, now.checked_sub(ANSWERS)?).await?;
         wakes::sweep(&mut tx).await?;
+        stages::forget(&mut tx, now).await?;
         tx.commit().await?;
         loop {
             let mut tx = self.store().begin().await?;

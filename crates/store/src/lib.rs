@@ -32,6 +32,7 @@ pub mod releases;
 pub mod routes;
 pub mod servers;
 pub mod ssh_keys;
+pub mod stages;
 pub mod timelines;
 pub mod tokens;
 pub mod transitions;

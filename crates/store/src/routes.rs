@@ -6,6 +6,7 @@ use howdah_model::database::State;
 use howdah_model::ids::DatabaseId;
 use howdah_model::name::{DatabaseName, RoleName};
 use howdah_model::plan::Plan;
+use howdah_model::route::Stage;
 use howdah_model::scram::Verifier;
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
@@ -38,6 +39,17 @@ pub struct Stored {
     pub state: State,
     /// Where the sockets of its participant are, once they were seen.
     pub socket_dir: Option<PathBuf>,
+    /// The stage of the planned move that it is in.
+    pub stage: Option<StoredStage>,
+}
+
+/// The stage of a database's planned move, with its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredStage {
+    /// The stage.
+    pub stage: Stage,
+    /// Until when it holds.
+    pub until: Timestamp,
 }
 
 impl FromRow<'_, PgRow> for Stored {
@@ -50,27 +62,55 @@ impl FromRow<'_, PgRow> for Stored {
             database: row.named("database")?,
             plan: plan_of(row)?,
             state: row.named("state")?,
-            socket_dir: row.try_get::<Option<String>, _>("socket_dir")?.map(PathBuf::from),
+            socket_dir: path(row, "socket_dir")?,
+            stage: stage(row)?,
         })
     }
 }
 
-/// All credentials but those that were revoked before `revoked_since`, by role.
+fn path(row: &PgRow, column: &str) -> sqlx::Result<Option<PathBuf>> {
+    Ok(row.try_get::<Option<String>, _>(column)?.map(PathBuf::from))
+}
+
+/// None also for a preparation whose next server has not been seen: there is nothing to open yet.
+fn stage(row: &PgRow) -> sqlx::Result<Option<StoredStage>> {
+    let Some(until) = row.time_or_null("stage_until")? else {
+        return Ok(None);
+    };
+    let grace_ms = row.try_get::<Option<i64>, _>("grace_ms")?;
+    let stage = match (grace_ms, path(row, "next_socket_dir")?) {
+        (Some(grace_ms), _) => Stage::Hold { grace_ms: grace_ms.unsigned_abs() },
+        (None, Some(next)) => Stage::Prepare { next },
+        (None, None) => Stage::Open,
+    };
+    Ok(Some(StoredStage { stage, until }))
+}
+
+/// All credentials but those that were revoked before `revoked_since`, by role, with the stages that
+/// hold at `now`.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(conn: &mut Connection, revoked_since: Timestamp) -> Result<Vec<Stored>> {
+pub async fn list(
+    conn: &mut Connection,
+    revoked_since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Stored>> {
     Ok(sqlx::query_as(
         "select c.role, c.verifier, c.revoked_at, d.id as database_id, d.name as database, d.plan,
-                m.state, p.socket_dir
+                m.state, p.socket_dir, s.until as stage_until, s.grace_ms,
+                n.socket_dir as next_socket_dir
          from credentials c
          join databases d on d.id = c.database_id
          join machines m on m.id = d.id
          left join participants p on p.id = d.participant_id
+         left join stages s on s.database_id = d.id and s.until > $2
+         left join participants n on n.id = s.next_id and n.removed_at is null
          where c.revoked_at is null or c.revoked_at > $1
          order by c.role",
     )
     .bind(at(revoked_since))
+    .bind(at(now))
     .fetch_all(conn)
     .await?)
 }

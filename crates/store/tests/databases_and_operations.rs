@@ -256,12 +256,16 @@ async fn routes_are_the_credentials_with_how_their_databases_fare() {
     credentials::revoke_all(&mut tx, one, NOW).await.expect("revoke");
     routes::changed(&mut tx).await.expect("tell");
     let before = NOW.checked_sub(Duration::from_secs(1)).expect("a time");
-    let all = routes::list(&mut tx, before).await.expect("list");
+    let all = routes::list(&mut tx, before, NOW).await.expect("list");
     assert_eq!(all.iter().map(|one| one.role.as_str()).collect::<Vec<_>>(), ["u1", "u2"]);
     assert_eq!((all[0].revoked_at, &all[0].socket_dir), (Some(NOW), &None));
     assert_eq!((all[1].database_id, all[1].plan.name), (two, "standard-0"));
     assert_eq!(all[1].socket_dir, Some(PathBuf::from("/s/1")));
-    assert_eq!(routes::list(&mut tx, NOW).await.expect("list").len(), 1, "the other is too old");
+    assert_eq!(
+        routes::list(&mut tx, NOW, NOW).await.expect("list").len(),
+        1,
+        "the other is too old"
+    );
 }
 
 #[tokio::test]

@@ -62,6 +62,15 @@ impl Scratch {
         self.postmaster.id()
     }
 
+    /// Ends it at once and for good, as a crash of its machine would.
+    ///
+    /// # Panics
+    /// When it cannot be signalled.
+    pub fn kill(&self) {
+        let pid = i32::try_from(self.postmaster.id()).map(Pid::from_raw).expect("a process id");
+        kill(pid, Signal::SIGQUIT).expect("end the throw-away PostgreSQL");
+    }
+
     async fn wait_until_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         // The eighth line of the file says how the server fares.

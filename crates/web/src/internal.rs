@@ -3,22 +3,62 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::routing::get;
+use axum::extract::{Path, Query, State};
+use axum::routing::{get, put};
 use axum::{Json, Router};
 use howdah_control::Control;
+use howdah_control::requests::{Noun, moves};
+use howdah_model::ids::{DatabaseId, ParticipantId};
 use howdah_model::route::RouteTable;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::body::Body;
 use crate::error::{Error, Result};
 
 /// The longest that a question for newer routes waits.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// `GET /routes?after=VERSION&wait_ms=N`, for gateways.
+/// `GET /routes?after=VERSION&wait_ms=N`, for gateways; `PUT /databases/ID/stage`, for operations
+/// and operators.
 pub fn internal_router(control: Control) -> Router {
-    Router::new().route("/routes", get(routes)).with_state(control)
+    Router::new()
+        .route("/routes", get(routes))
+        .route("/databases/{id}/stage", put(set_stage))
+        .with_state(control)
+}
+
+/// The stage of a planned move that a database shall be in, and for how long.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "stage")]
+enum NewStage {
+    /// In none.
+    Open,
+    /// Sessions are opened and filled at the participant that will be next.
+    Prepare { next: ParticipantId, for_ms: u64 },
+    /// No transaction begins; what runs may go on for the grace.
+    Hold { grace_ms: u64, for_ms: u64 },
+}
+
+/// Puts a database into a stage. Answers until when it will be in it.
+async fn set_stage(
+    State(control): State<Control>,
+    Path(id): Path<String>,
+    Body(stage): Body<NewStage>,
+) -> Result<Json<Value>> {
+    let id: DatabaseId = id.parse().map_err(|_| Error::not_found(Noun::Addon))?;
+    let millis = Duration::from_millis;
+    let until = match stage {
+        NewStage::Open => moves::release(&control, id).await.map(|()| None)?,
+        NewStage::Prepare { next, for_ms } => {
+            Some(moves::prepare(&control, id, next, millis(for_ms)).await?)
+        }
+        NewStage::Hold { grace_ms, for_ms } => {
+            Some(moves::hold(&control, id, millis(grace_ms), millis(for_ms)).await?)
+        }
+    };
+    Ok(Json(json!({ "until": until })))
 }
 
 #[derive(Debug, Deserialize)]

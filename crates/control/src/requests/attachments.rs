@@ -12,7 +12,7 @@ use howdah_model::operation::{Operation, Outcome, promote};
 use howdah_store::addons::Addon;
 use howdah_store::apps::App;
 use howdah_store::attachments::{self, Attachment, Pointing};
-use howdah_store::operations::{self, New};
+use howdah_store::operations;
 use howdah_store::{Connection, Tx, credentials};
 
 use super::addons::attachment_name;
@@ -21,7 +21,7 @@ use super::releases::{self, Change};
 use super::{apps, begin};
 use crate::Control;
 
-pub use pooling::{attach_pool, is_pooling, promote};
+pub use pooling::{WantedPool, attach_pool, is_pooling, promote};
 
 /// How long a request waits for an exchange of attachments, which is one write.
 const A_MOMENT: Duration = Duration::from_secs(10);
@@ -60,23 +60,26 @@ pub async fn attach(
         return exchange(control, account, addon, app, &there, wanted.namespace).await;
     }
     let name = attachment_name(control, &mut tx, app, wanted.name).await?;
-    let to = Pointing { database: addon.id, namespace: wanted.namespace };
-    let made = make(control, &mut tx, account, app, &name, addon, to).await?;
+    let new = New { account, addon, app, name: &name, namespace: wanted.namespace };
+    let made = make(control, &mut tx, new).await?;
     tx.commit().await?;
     Ok(made)
 }
 
-/// Writes a new attachment, with its release.
-async fn make(
-    control: &Control,
-    tx: &mut Tx,
+/// An attachment that is to be made.
+struct New<'a> {
     account: AccountId,
-    app: &App,
-    name: &AttachmentName,
-    addon: &Addon,
-    to: Pointing<'_>,
-) -> Result<Attachment> {
+    addon: &'a Addon,
+    app: &'a App,
+    name: &'a AttachmentName,
+    namespace: Option<&'a str>,
+}
+
+/// Writes a new attachment, with its release.
+async fn make(control: &Control, tx: &mut Tx, new: New<'_>) -> Result<Attachment> {
+    let New { account, addon, app, name, namespace } = new;
     let now = control.now();
+    let to = Pointing { database: addon.id, namespace };
     attachments::insert(tx, app.id, name, to, now).await?;
     let description = releases::attached(name.as_str(), addon.name.as_str());
     let change =
@@ -153,7 +156,7 @@ async fn exchange(
         attachment: there.name.clone(),
         namespace: namespace.map(str::to_owned),
     };
-    let asked = New {
+    let asked = operations::New {
         id: OperationId::new(),
         kind: Operation::Promote,
         database_id: addon.id,

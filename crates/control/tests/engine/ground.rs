@@ -40,7 +40,7 @@ pub(crate) struct Ground {
     pub(crate) apps: Vec<AppId>,
     pub(crate) pool: sqlx::PgPool,
     /// Stops the store when the test is over.
-    _scratch: Scratch,
+    pub(crate) scratch: Scratch,
 }
 
 impl Ground {
@@ -60,7 +60,7 @@ impl Ground {
             account: AccountId::new(),
             apps: Vec::new(),
             pool,
-            _scratch: scratch,
+            scratch,
         };
         ground.furnish().await;
         ground

@@ -31,10 +31,11 @@ pub(crate) async fn attach(
 ) -> Result<(StatusCode, Json<Value>)> {
     let app = web.app(&caller, new.app.text()).await?;
     let addon = web.addon(&caller, &database).await?;
-    let credential = new.credential.as_deref().unwrap_or(DEFAULT);
-    let name = new.name.as_deref();
-    let made = attachments::attach_pool(web.control(), caller.id(), &addon, &app, credential, name)
-        .await?;
+    let wanted = attachments::WantedPool {
+        name: new.name.as_deref(),
+        credential: new.credential.as_deref().unwrap_or(DEFAULT),
+    };
+    let made = attachments::attach_pool(web.control(), caller.id(), &addon, &app, wanted).await?;
     Ok((StatusCode::CREATED, Json(object::attachment(&made, &caller.origin))))
 }
 

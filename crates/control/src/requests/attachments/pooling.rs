@@ -6,13 +6,22 @@ use howdah_model::name::{AttachmentName, PRIMARY};
 use howdah_store::Connection;
 use howdah_store::addons::Addon;
 use howdah_store::apps::App;
-use howdah_store::attachments::{self, Attachment, Pointing};
+use howdah_store::attachments::{self, Attachment};
 
-use super::{Wanted, attach, check_namespace, make};
+use super::{New, Wanted, attach, check_namespace, make};
 use crate::Control;
 use crate::requests::addons::attachment_name;
 use crate::requests::apps;
 use crate::requests::error::{Error, Result};
+
+/// A URL of the pools that an app shall have.
+#[derive(Clone, Copy, Debug)]
+pub struct WantedPool<'a> {
+    /// The attachment's name; called after the database's own attachment when none is given.
+    pub name: Option<&'a str>,
+    /// The credential's name.
+    pub credential: &'a str,
+}
 
 /// Refuses plans that have no pools, in the words of Heroku's CLI.
 pub(super) fn check_offered(addon: &Addon) -> Result<()> {
@@ -43,20 +52,19 @@ pub async fn attach_pool(
     account: AccountId,
     addon: &Addon,
     app: &App,
-    credential: &str,
-    name: Option<&str>,
+    wanted: WantedPool<'_>,
 ) -> Result<Attachment> {
-    let namespace = Namespace::pooling(credential).text();
+    let namespace = Namespace::pooling(wanted.credential).text();
     let mut tx = control.store().begin().await?;
     apps::lock(&mut tx, app).await?;
     check_namespace(&mut tx, addon, namespace.as_deref()).await?;
-    let name = match name {
+    let name = match wanted.name {
         Some(name) => name.to_owned(),
         None => own_name(&mut tx, addon, app, namespace.as_deref()).await?,
     };
     let name = attachment_name(control, &mut tx, app, Some(&name)).await?;
-    let to = Pointing { database: addon.id, namespace: namespace.as_deref() };
-    let made = make(control, &mut tx, account, app, &name, addon, to).await?;
+    let new = New { account, addon, app, name: &name, namespace: namespace.as_deref() };
+    let made = make(control, &mut tx, new).await?;
     tx.commit().await?;
     Ok(made)
 }
