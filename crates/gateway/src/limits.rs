@@ -11,9 +11,27 @@ use crate::config::Capacity;
 /// What may be taken on.
 #[derive(Debug)]
 pub struct Limits {
+    capacity: Capacity,
     clients: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
-    sessions: Arc<Mutex<HashMap<DatabaseId, u32>>>,
+    slots: Arc<Mutex<Slots>>,
+}
+
+/// The sessions of each database.
+#[derive(Debug, Default)]
+struct Slots {
+    here: HashMap<DatabaseId, u32>,
+    /// Those of the gateways that this one has taken over from.
+    elsewhere: HashMap<DatabaseId, u32>,
+    /// What this gateway may have while a younger one counts with it.
+    ceilings: Option<Ceilings>,
+}
+
+#[derive(Debug)]
+struct Ceilings {
+    of: HashMap<DatabaseId, u32>,
+    /// Of databases that are not among these, and on top of those that are.
+    more: u32,
 }
 
 /// The place of a client; given back when dropped.
@@ -31,7 +49,7 @@ pub struct Handshake {
 /// One of the sessions of a database; given back when dropped.
 #[derive(Debug)]
 pub struct Slot {
-    sessions: Arc<Mutex<HashMap<DatabaseId, u32>>>,
+    slots: Arc<Mutex<Slots>>,
     database: DatabaseId,
 }
 
@@ -40,9 +58,10 @@ impl Limits {
     #[must_use]
     pub fn new(capacity: Capacity) -> Self {
         Self {
+            capacity,
             clients: Arc::new(Semaphore::new(capacity.clients)),
             handshakes: Arc::new(Semaphore::new(capacity.handshakes)),
-            sessions: Arc::default(),
+            slots: Arc::default(),
         }
     }
 
@@ -54,37 +73,88 @@ impl Limits {
         Some((Place { _client: client }, Handshake { _permit: permit }))
     }
 
+    /// How many clients there are.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.capacity.clients.saturating_sub(self.clients.available_permits())
+    }
+
+    /// How many clients are logging in.
+    #[must_use]
+    pub fn handshakes(&self) -> usize {
+        self.capacity.handshakes.saturating_sub(self.handshakes.available_permits())
+    }
+
     /// Takes one of the `limit` sessions of a database, if one is free.
     #[must_use]
     pub fn take(&self, database: DatabaseId, limit: u32) -> Option<Slot> {
-        let mut sessions = lock(&self.sessions);
-        let count = sessions.entry(database).or_default();
-        if *count >= limit {
-            if *count == 0 {
-                sessions.remove(&database);
-            }
+        let mut slots = lock(&self.slots);
+        if count(&slots.here, database) >= slots.room(database, limit) {
             return None;
         }
-        *count += 1;
-        Some(Slot { sessions: self.sessions.clone(), database })
+        *slots.here.entry(database).or_default() += 1;
+        Some(Slot { slots: self.slots.clone(), database })
+    }
+
+    /// Counts the sessions that elders have, in place of what was said of them before.
+    pub fn set_elsewhere(&self, elsewhere: HashMap<DatabaseId, u32>) {
+        lock(&self.slots).elsewhere = elsewhere;
+    }
+
+    /// From now on each database has at most the sessions that it has here now, or those in
+    /// `reserved` if they are more, and `more` above that. Returns the first two: what whoever takes
+    /// over has to count with.
+    pub fn freeze(
+        &self,
+        reserved: HashMap<DatabaseId, u32>,
+        more: u32,
+    ) -> HashMap<DatabaseId, u32> {
+        let mut slots = lock(&self.slots);
+        let mut of = reserved;
+        for (database, count) in &slots.here {
+            let ceiling = of.entry(*database).or_default();
+            *ceiling = (*ceiling).max(*count);
+        }
+        slots.ceilings = Some(Ceilings { of: of.clone(), more });
+        of
+    }
+
+    /// Takes [`freeze`](Self::freeze) back.
+    pub fn thaw(&self) {
+        lock(&self.slots).ceilings = None;
+    }
+}
+
+impl Slots {
+    /// The most sessions that a database may have here.
+    fn room(&self, database: DatabaseId, limit: u32) -> u32 {
+        let left = limit.saturating_sub(count(&self.elsewhere, database));
+        match &self.ceilings {
+            None => left,
+            Some(Ceilings { of, more }) => left.min(count(of, database).saturating_add(*more)),
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut sessions = lock(&self.sessions);
-        if let Some(count) = sessions.get_mut(&self.database) {
+        let mut slots = lock(&self.slots);
+        if let Some(count) = slots.here.get_mut(&self.database) {
             *count -= 1;
             if *count == 0 {
-                sessions.remove(&self.database);
+                slots.here.remove(&self.database);
             }
         }
     }
 }
 
-fn lock(sessions: &Mutex<HashMap<DatabaseId, u32>>) -> MutexGuard<'_, HashMap<DatabaseId, u32>> {
+fn count(counts: &HashMap<DatabaseId, u32>, database: DatabaseId) -> u32 {
+    counts.get(&database).copied().unwrap_or(0)
+}
+
+fn lock(slots: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
     // Counts are changed by one step, so they are right also after a panic elsewhere.
-    sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -100,8 +170,33 @@ mod tests {
         assert!(limits.take(b, 1).is_some());
         assert!(limits.take(a, 3).is_some());
         drop(slots);
-        assert!(lock(&limits.sessions).is_empty());
-        assert!(limits.take(a, 0).is_none() && lock(&limits.sessions).is_empty());
+        assert!(lock(&limits.slots).here.is_empty());
+        assert!(limits.take(a, 0).is_none() && lock(&limits.slots).here.is_empty());
+    }
+
+    /// The sessions of two gateways together never exceed a limit, whoever takes and gives back.
+    #[test]
+    fn limits_hold_over_two_gateways() {
+        const LIMIT: u32 = 5;
+        let [elder, younger] = [0; 2].map(|_| Limits::new(Capacity::default()));
+        let (a, b) = (DatabaseId::new(), DatabaseId::new());
+        let mut olds: Vec<_> = (0..4).map(|_| elder.take(a, LIMIT).expect("free")).collect();
+        younger.set_elsewhere(elder.freeze(HashMap::from([(b, 1)]), 0));
+        let young = younger.take(a, LIMIT).expect("the fifth");
+        assert!(younger.take(a, LIMIT).is_none() && elder.take(a, LIMIT).is_none());
+        assert!(younger.take(b, 1).is_none() && elder.take(b, 1).is_some());
+        // What was given back can be had again until the younger one counts with less.
+        olds.pop();
+        olds.push(elder.take(a, LIMIT).expect("its fourth"));
+        olds.truncate(1);
+        younger.set_elsewhere(elder.freeze(HashMap::new(), 0));
+        assert!(elder.take(a, LIMIT).is_none() && elder.take(b, LIMIT).is_none());
+        let more: Vec<_> = (0..3).map(|_| younger.take(a, LIMIT).expect("free")).collect();
+        assert!(younger.take(a, LIMIT).is_none());
+        drop((more, young));
+        elder.thaw();
+        younger.set_elsewhere(HashMap::new());
+        assert!(elder.take(b, LIMIT).is_some());
     }
 
     #[test]

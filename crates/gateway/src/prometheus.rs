@@ -105,7 +105,7 @@ impl Text {
         self.sample(&name, "key=\"unknown\"", stats.cancels_unknown);
         let name = self.metric("errors_total", "counter", "Errors that the gateway gave.");
         for (kind, errors) in &stats.errors {
-            self.sample(&name, &format!("kind=\"{kind}\""), errors);
+            self.sample(&name, &format!("kind=\"{}\"", escaped(kind)), errors);
         }
     }
 

@@ -6,8 +6,10 @@ pub mod credential;
 pub mod report;
 pub mod session;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
 use strum::{EnumCount as _, IntoEnumIterator as _};
 
 pub use credential::{CredentialStats, Key, Reading, Statistics};
@@ -60,7 +62,8 @@ impl Counter {
 }
 
 /// All counters at one moment, added up over the threads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stats {
     /// Clients that are connected now.
     pub clients: u64,
@@ -78,8 +81,8 @@ pub struct Stats {
     pub cancels: u64,
     /// Cancel requests with an unknown key since the start.
     pub cancels_unknown: u64,
-    /// Errors since the start, every kind of them.
-    pub errors: Vec<(ErrorKind, u64)>,
+    /// Errors since the start, by kind; each kind that there is.
+    pub errors: BTreeMap<String, u64>,
 }
 
 impl Stats {
@@ -99,13 +102,28 @@ impl Stats {
             bytes_to_client: sum(|c| &c.bytes_to_client),
             cancels: sum(|c| &c.cancels),
             cancels_unknown: sum(|c| &c.cancels_unknown),
-            errors: ErrorKind::iter().map(|kind| (kind, error(kind))).collect(),
+            errors: ErrorKind::iter().map(|kind| (kind.to_string(), error(kind))).collect(),
+        }
+    }
+
+    /// Adds those of another gateway.
+    pub fn add(&mut self, other: &Self) {
+        self.clients += other.clients;
+        self.sessions += other.sessions;
+        self.clients_total += other.clients_total;
+        self.sessions_total += other.sessions_total;
+        self.bytes_to_server += other.bytes_to_server;
+        self.bytes_to_client += other.bytes_to_client;
+        self.cancels += other.cancels;
+        self.cancels_unknown += other.cancels_unknown;
+        for (kind, count) in &other.errors {
+            *self.errors.entry(kind.clone()).or_default() += count;
         }
     }
 
     /// How often an error happened.
     #[must_use]
     pub fn errors(&self, kind: ErrorKind) -> u64 {
-        self.errors.iter().find(|(k, _)| *k == kind).map_or(0, |(_, count)| *count)
+        self.errors.get(&kind.to_string()).copied().unwrap_or(0)
     }
 }

@@ -26,7 +26,8 @@ pub fn load(path: &Path) -> anyhow::Result<RouteTable> {
 /// # Errors
 /// When the file cannot be written; the one before it is then untouched.
 pub fn store(path: &Path, table: &RouteTable) -> anyhow::Result<()> {
-    let draft = path.with_extension("json.new");
+    // Another gateway of the home may keep its own at the same time.
+    let draft = path.with_extension(format!("json.{}.new", std::process::id()));
     let bytes = serde_json::to_vec(table).context("write routes as JSON")?;
     write_private(&draft, &bytes).with_context(|| format!("write `{}`", draft.display()))?;
     std::fs::rename(&draft, path).with_context(|| format!("replace `{}`", path.display()))

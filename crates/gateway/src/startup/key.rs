@@ -109,6 +109,14 @@ impl SessionKey {
         }
     }
 
+    /// The body of the request to cancel, to be passed on to another gateway; none for a key that no
+    /// session is given.
+    #[must_use]
+    pub fn to_request(&self) -> Option<Vec<u8>> {
+        let secret = Some(self.secret()).filter(|secret| !secret.is_empty())?;
+        Some([&CANCEL.to_be_bytes()[..], &self.pid.to_be_bytes(), secret].concat())
+    }
+
     /// Appends `BackendKeyData`.
     pub fn put(&self, builder: &mut Builder) {
         builder.message(b'K', |body| {
@@ -134,11 +142,6 @@ mod tests {
     use super::*;
     use crate::startup::{Packet, parse};
 
-    /// The request that a client with this key would send.
-    fn request(key: &SessionKey) -> Vec<u8> {
-        [&CANCEL.to_be_bytes()[..], &key.pid.to_be_bytes(), key.secret()].concat()
-    }
-
     #[test]
     fn a_key_comes_back_as_it_was_given() {
         for (protocol, length) in [(Protocol::V3_0, 4), (Protocol::V3_2, 32)] {
@@ -147,7 +150,7 @@ mod tests {
             key.put(&mut builder);
             let told = builder.into_bytes();
             assert_eq!((told.len(), told[0]), (9 + length, b'K'));
-            assert_eq!(parse(&request(&key)), Ok(Packet::Cancel(key)));
+            assert_eq!(parse(&key.to_request().expect("a request")), Ok(Packet::Cancel(key)));
             let secrets = format!("{:?}", key.secret());
             assert!(!format!("{key:?}").contains(&secrets));
         }
@@ -169,7 +172,7 @@ mod tests {
     fn postgresqls_key_makes_the_same_request() {
         let key = SessionKey::mint(9, Protocol::V3_0).expect("random bytes");
         let own = key.short().expect("short").to_request();
-        assert_eq!(own[4..], request(&key));
+        assert_eq!(own[4..], key.to_request().expect("a request"));
         assert_eq!(own[..4], 16u32.to_be_bytes());
     }
 }
