@@ -17,7 +17,7 @@ const BOUND: Duration = Duration::from_secs(5);
 pub async fn forward(sessions: &Sessions, key: SessionKey) -> bool {
     // The handle is held until PostgreSQL has read the request, and a server belongs to one
     // session for its whole life, so it cannot reach a session that came later.
-    let Some(handle) = key.short().and_then(|key| sessions.find(key)) else { return false };
+    let Some(handle) = sessions.find(key) else { return false };
     let Some(cancellation) = handle.cancellation() else { return false };
     send(&cancellation).await
 }

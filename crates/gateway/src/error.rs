@@ -43,6 +43,10 @@ pub enum ErrorKind {
     ServerLost,
     /// The session was ended because its credential was removed.
     Terminated,
+    /// The session was ended because it stood in the way of a move, or could not be moved.
+    Evicted,
+    /// The session waited for its server for longer than the gateway waits.
+    HoldTimeout,
     /// The session was ended because the gateway stops.
     Shutdown,
 }
@@ -56,13 +60,13 @@ impl ErrorKind {
             Self::InvalidPassword => "28P01",
             Self::WrongDatabase => "3D000",
             Self::TooManyConnections | Self::GatewayFull => "53300",
-            Self::NotReady | Self::CredentialDrift => "57P03",
+            Self::NotReady | Self::HoldTimeout | Self::CredentialDrift => "57P03",
             Self::Protocol | Self::HandshakeTimeout => "08P01",
             Self::Unsupported => "0A000",
             Self::InvalidParameter => "22023",
             Self::ReplicationRefused => "42501",
             Self::ServerRefused | Self::ServerLost => "08006",
-            Self::Terminated | Self::Shutdown => "57P01",
+            Self::Terminated | Self::Evicted | Self::Shutdown => "57P01",
         }
     }
 }

@@ -1,24 +1,65 @@
-//! The frame scanner: finds the messages in a stream of bytes that is forwarded as it is.
+//! The messages in a stream of bytes that is forwarded as it is.
 //!
-//! After the start-up every message is a type byte, a length that counts itself, and a body. The
-//! scanner keeps the header of one message and nothing else, so it can be fed any chunking of the
-//! stream and costs nothing per byte of a body.
+//! After the start-up every message is a type byte, a length that counts itself, and a body. Of most
+//! messages only the header is read. Those that a [`Watcher`] wants to look into are shown to it
+//! when enough of them is there, and are not passed on before: so it can take them out or put
+//! others before them.
 
 /// Bytes of type and length.
-const HEADER: usize = 5;
+pub const HEADER: usize = 5;
 
 /// The largest length that is believed: PostgreSQL makes no message above 1 GiB.
 pub const LARGEST_MESSAGE: u32 = 1 << 30;
 
-/// What is known of a message when its first bytes have gone by.
+/// A message, as far as it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct Message<'a> {
     /// The type byte.
     pub tag: u8,
-    /// The length as sent: the body and four bytes for itself.
-    pub length: u32,
-    /// The first byte of the body; 0 when there is no body. In `ReadyForQuery` it is the status.
-    pub first: u8,
+    /// The size of the whole body in bytes.
+    pub size: u32,
+    /// The body, or what is there of it; at least as much as the watcher wants to see.
+    pub body: &'a [u8],
+    /// Where in its chunk it begins.
+    pub at: usize,
+}
+
+impl Message<'_> {
+    /// Whether all of its body is there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.body.len() == self.size as usize
+    }
+
+    /// The bytes of a whole message.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        HEADER + self.size as usize
+    }
+
+    /// The first byte of the body; 0 when there is none. In `ReadyForQuery` it is the status.
+    #[must_use]
+    pub fn first(&self) -> u8 {
+        self.body.first().copied().unwrap_or(0)
+    }
+}
+
+/// Who looks at messages as they go by.
+pub trait Watcher {
+    /// How many bytes of the body of such a message have to be there before it is shown.
+    fn look(&self, tag: u8) -> u32;
+
+    /// A message goes by.
+    fn message(&mut self, message: &Message<'_>, edit: &mut Edit<'_>) -> Step;
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It was seen.
+    Next,
+    /// It and all after it are left unread for now.
+    Stop,
 }
 
 /// A length that no message can have. The stream cannot be understood from here on.
@@ -26,182 +67,143 @@ pub struct Head {
 #[error("invalid message length")]
 pub struct BadLength;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Within a header of which so many bytes have come; 0 is between two messages.
-    Header(usize),
-    /// Before the first byte of a body.
-    BodyStart,
-    /// Before so many bytes of a body.
-    Body(u32),
-}
-
 /// Where a stream of messages is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scanner {
-    header: [u8; HEADER],
-    place: Place,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frames {
+    /// Bytes of the body of the last message that are still to come.
+    left: u32,
 }
 
-impl Default for Scanner {
-    fn default() -> Self {
-        Self { header: [0; HEADER], place: Place::Header(0) }
-    }
+/// What a scan came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// Bytes of the chunk that were read; the rest is to be shown again, with more after it.
+    pub bytes: usize,
+    /// Whether the watcher stopped it.
+    pub stopped: bool,
 }
 
-impl Scanner {
-    /// Whether every message that has begun has also ended.
+impl Frames {
+    /// Whether the last message that was shown has also ended.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
-        self.place == Place::Header(0)
+        self.left == 0
     }
 
-    /// Goes over the next bytes of the stream and reports each message once: when the first byte of
-    /// its body has come, or its header when it has no body.
+    /// Goes over a chunk of the stream and shows each message once.
     ///
     /// # Errors
-    /// [`BadLength`] at the first header that cannot be true; the messages before it were reported.
-    pub fn scan(&mut self, bytes: &[u8], mut seen: impl FnMut(Head)) -> Result<(), BadLength> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.place {
-                Place::Header(have) => rest = self.take_header(have, rest, &mut seen)?,
-                Place::BodyStart => {
-                    seen(self.head(rest[0]));
-                    self.place = Place::Body(self.length() - 4);
-                }
-                Place::Body(left) => rest = self.skip_body(left, rest),
-            }
-        }
-        Ok(())
-    }
-
-    fn take_header<'a>(
+    /// [`BadLength`] at the first header that cannot be true; the messages before it were shown.
+    #[inline]
+    pub fn scan(
         &mut self,
-        have: usize,
-        bytes: &'a [u8],
-        seen: &mut impl FnMut(Head),
-    ) -> Result<&'a [u8], BadLength> {
-        let (taken, rest) = bytes.split_at(bytes.len().min(HEADER - have));
-        self.header[have..have + taken.len()].copy_from_slice(taken);
-        if have + taken.len() < HEADER {
-            self.place = Place::Header(have + taken.len());
-            return Ok(rest);
-        }
-        match self.length() {
-            4 => {
-                seen(self.head(0));
-                self.place = Place::Header(0);
+        chunk: &[u8],
+        watcher: &mut impl Watcher,
+        edit: &mut Edit<'_>,
+    ) -> Result<Scanned, BadLength> {
+        let mut at = (self.left as usize).min(chunk.len());
+        self.left -= u32::try_from(at).unwrap_or(u32::MAX);
+        while let Some((header, rest)) = chunk[at..].split_first_chunk::<HEADER>() {
+            let [tag, a, b, c, d] = *header;
+            let length = u32::from_be_bytes([a, b, c, d]);
+            if !(4..=LARGEST_MESSAGE).contains(&length) {
+                return Err(BadLength);
             }
-            5..=LARGEST_MESSAGE => self.place = Place::BodyStart,
-            _ => return Err(BadLength),
+            let size = length - 4;
+            if rest.len() < watcher.look(tag).min(size) as usize {
+                break;
+            }
+            let there = rest.len().min(size as usize);
+            let message = Message { tag, size, body: &rest[..there], at };
+            if watcher.message(&message, edit) == Step::Stop {
+                return Ok(Scanned { bytes: at, stopped: true });
+            }
+            at += HEADER + there;
+            self.left = size - u32::try_from(there).unwrap_or(u32::MAX);
         }
-        Ok(rest)
+        Ok(Scanned { bytes: at, stopped: false })
+    }
+}
+
+/// What is made of a chunk on its way: mostly it goes through as it is.
+#[derive(Debug)]
+pub struct Edit<'a> {
+    chunk: &'a [u8],
+    out: &'a mut Vec<u8>,
+    /// How much of the chunk is in `out`, or was left out.
+    taken: usize,
+    edited: bool,
+    /// From where on the result is held back.
+    cut: Option<usize>,
+}
+
+/// What came of an edit: the bytes to pass on, and those to hold back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edited<'a> {
+    /// Everything, in order.
+    pub bytes: &'a [u8],
+    /// From where on it is held back, if from anywhere.
+    pub cut: Option<usize>,
+}
+
+impl<'a> Edit<'a> {
+    /// An edit of a chunk, with room for what is made anew. With `held_back` all is held back until
+    /// [`Edit::let_go`].
+    #[must_use]
+    pub fn new(chunk: &'a [u8], out: &'a mut Vec<u8>, held_back: bool) -> Self {
+        out.clear();
+        Self { chunk, out, taken: 0, edited: false, cut: held_back.then_some(0) }
     }
 
-    fn skip_body<'a>(&mut self, left: u32, bytes: &'a [u8]) -> &'a [u8] {
-        match u32::try_from(bytes.len()) {
-            Ok(count) if count < left => {
-                self.place = Place::Body(left - count);
-                &[]
-            }
-            // `left` fits into a slice that is at least as long.
-            Ok(_) | Err(_) => {
-                self.place = Place::Header(0);
-                &bytes[left as usize..]
-            }
+    /// Puts bytes before what begins at `at`.
+    pub fn insert(&mut self, at: usize, bytes: &[u8]) {
+        self.take_until(at);
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Leaves out what begins at `at`.
+    pub fn skip(&mut self, at: usize, length: usize) {
+        self.take_until(at);
+        self.taken = at + length;
+    }
+
+    /// Holds back what begins at `at` and all after it, unless something before it is.
+    pub fn hold_back(&mut self, at: usize) {
+        let position = if self.edited { self.out.len() + (at - self.taken) } else { at };
+        self.cut.get_or_insert(position);
+    }
+
+    /// Holds back what begins at `at` and all after it, whatever is held back already. Nothing
+    /// after `at` may have been changed.
+    pub fn hold_back_from(&mut self, at: usize) {
+        if self.taken > at {
+            return;
         }
+        let position = if self.edited { self.out.len() + (at - self.taken) } else { at };
+        self.cut = Some(self.cut.map_or(position, |cut| cut.min(position)));
     }
 
-    fn length(&self) -> u32 {
-        let [_, a, b, c, d] = self.header;
-        u32::from_be_bytes([a, b, c, d])
+    /// Holds back nothing any more.
+    pub fn let_go(&mut self) {
+        self.cut = None;
     }
 
-    fn head(&self, first: u8) -> Head {
-        Head { tag: self.header[0], length: self.length(), first }
+    fn take_until(&mut self, at: usize) {
+        self.out.extend_from_slice(&self.chunk[self.taken..at]);
+        (self.taken, self.edited) = (at, true);
+    }
+
+    /// The result, of so many bytes of the chunk.
+    #[must_use]
+    pub fn finish(self, bytes: usize) -> Edited<'a> {
+        let Self { chunk, out, taken, edited, cut } = self;
+        if !edited {
+            return Edited { bytes: &chunk[..bytes], cut };
+        }
+        out.extend_from_slice(&chunk[taken..bytes]);
+        Edited { bytes: out, cut }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(body.len() + 4).expect("small");
-        [&[tag], &length.to_be_bytes()[..], body].concat()
-    }
-
-    fn heads(chunks: &[&[u8]]) -> (Vec<Head>, Scanner, Result<(), BadLength>) {
-        let (mut scanner, mut heads) = (Scanner::default(), Vec::new());
-        for chunk in chunks {
-            if let Err(error) = scanner.scan(chunk, |head| heads.push(head)) {
-                return (heads, scanner, Err(error));
-            }
-        }
-        (heads, scanner, Ok(()))
-    }
-
-    /// Cuts `bytes` at the given places, taken modulo what is left.
-    fn cut<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-        let (mut rest, mut chunks) = (bytes, Vec::new());
-        for at in cuts {
-            let (head, tail) = rest.split_at(at % (rest.len() + 1));
-            chunks.push(head);
-            rest = tail;
-        }
-        chunks.push(rest);
-        chunks
-    }
-
-    proptest! {
-        #[test]
-        fn any_chunking_of_a_stream_shows_the_same_messages(
-            messages in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)), 0..20),
-            cuts in prop::collection::vec(0usize..64, 0..60),
-        ) {
-            let stream: Vec<u8> = messages.iter().flat_map(|(tag, body)| message(*tag, body)).collect();
-            let wanted: Vec<Head> = messages.iter().map(|(tag, body)| Head {
-                tag: *tag,
-                length: u32::try_from(body.len() + 4).expect("small"),
-                first: body.first().copied().unwrap_or(0),
-            }).collect();
-            let (whole, scanner, result) = heads(&[&stream]);
-            prop_assert_eq!((&whole, result), (&wanted, Ok(())));
-            prop_assert!(scanner.at_boundary());
-            let (pieces, scanner, result) = heads(&cut(&stream, &cuts));
-            prop_assert_eq!((&pieces, result), (&wanted, Ok(())));
-            prop_assert!(scanner.at_boundary());
-        }
-
-        #[test]
-        fn garbage_never_panics_and_its_chunking_does_not_matter(
-            garbage in prop::collection::vec(any::<u8>(), 0..300),
-            cuts in prop::collection::vec(0usize..64, 0..30),
-        ) {
-            let (whole, _, result) = heads(&[&garbage]);
-            let (pieces, _, again) = heads(&cut(&garbage, &cuts));
-            prop_assert_eq!((whole, result), (pieces, again));
-        }
-    }
-
-    #[test]
-    fn a_message_is_open_until_its_last_byte() {
-        let stream = message(b'Z', b"I");
-        for end in 0..=stream.len() {
-            let (_, scanner, _) = heads(&[&stream[..end]]);
-            assert_eq!(scanner.at_boundary(), end == 0 || end == stream.len(), "{end}");
-        }
-    }
-
-    #[test]
-    fn lengths_that_cannot_be_are_refused() {
-        for length in [0, 3, LARGEST_MESSAGE + 1, u32::MAX] {
-            let bytes = [&[b'D'][..], &length.to_be_bytes()].concat();
-            assert_eq!(heads(&[&bytes]).2, Err(BadLength), "{length}");
-        }
-        let bytes = [&[b'D'][..], &LARGEST_MESSAGE.to_be_bytes()].concat();
-        assert_eq!(heads(&[&bytes]).2, Ok(()));
-    }
-}
+mod tests;

@@ -15,11 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Capacity, Config};
 use crate::error::{ErrorKind, Fatal};
+use crate::hold;
 use crate::limits::Limits;
 use crate::registry::{Order, Sessions};
 use crate::routes::fetch::Fetcher;
 use crate::routes::{Routes, cache};
 use crate::session::Shared;
+use crate::session::losing::Shutdowns;
+use crate::session::openings::Openings;
 use crate::stats::{Counters, Stats};
 use crate::tls::Tls;
 use crate::worker::{Arrival, Worker};
@@ -34,7 +37,7 @@ const BACKLOG: u32 = 1024;
 pub struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Of each thread; the last are those of the listener.
     counters: Vec<Arc<Counters>>,
 }
@@ -68,6 +71,9 @@ impl Gateway {
             routes: Arc::new(Routes::new(kept)),
             sessions: Arc::default(),
             limits,
+            openings: Openings::default(),
+            shutdowns: Shutdowns::default(),
+            shelf: Arc::default(),
             mock_secret,
         };
         let counters = (0..=threads).map(|_| Arc::default()).collect();
@@ -107,6 +113,8 @@ impl Gateway {
         )?;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { fetcher.run().await });
+        let (routes, sessions) = (self.shared.routes.clone(), self.shared.sessions.clone());
+        tasks.spawn(async move { hold::keep(&routes, &sessions).await });
         let mut workers = Vec::new();
         for (number, counters) in self.counters.iter().skip(1).enumerate() {
             workers.push(Worker::start(number, self.shared.clone(), counters.clone())?);
@@ -115,7 +123,7 @@ impl Gateway {
         let result = tokio::select! {
             () = stop.cancelled() => Ok(()),
             result = self.accept(&workers) => result,
-            ended = tasks.join_next() => Err(anyhow::anyhow!("the task that fetches routes ended: {ended:?}")),
+            ended = tasks.join_next() => Err(anyhow::anyhow!("a task of the gateway ended: {ended:?}")),
         };
         tasks.shutdown().await;
         self.shared.sessions.order(Order::Shutdown, |_| true);

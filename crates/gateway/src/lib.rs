@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod frame;
 mod gateway;
+pub mod hold;
 mod interner;
 pub mod limits;
 pub mod message;

@@ -71,6 +71,12 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    /// Begins with bytes that were read before.
+    #[must_use]
+    pub fn with(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
     /// The next message, with a body of at most `limit` bytes.
     ///
     /// # Errors

@@ -1,25 +1,55 @@
 //! The sessions that are open: found by their cancel keys, and by whose they are.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
 use howdah_model::ids::DatabaseId;
-use howdah_model::route::Target;
+use tokio::sync::watch;
 
-use crate::routes::{Entry, Whose};
-use crate::startup::CancelKey;
+use crate::routes::{Change, Entry, Whose};
+use crate::startup::{CancelKey, Protocol, SessionKey};
 
-/// What a session can be told from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a session can be told from outside. A later one here outweighs an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Order {
+    /// Its route has changed: look at it at the next boundary.
+    Attend = 1,
+    /// It stands in the way of a move whose grace is over: end.
+    Evict = 2,
     /// Its credential is gone: end.
-    Terminate = 1,
+    Terminate = 3,
     /// The gateway stops: end.
-    Shutdown = 2,
+    Shutdown = 4,
+}
+
+/// How a session stands to a move of its database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum Standing {
+    /// It has a server and goes on.
+    #[default]
+    Running,
+    /// It has no server now, and nothing that only one has.
+    Detached,
+    /// It has a filled session at the next server, and goes on.
+    Prepared,
+    /// It waits at a boundary for its route.
+    Held,
+    /// It has state that cannot be carried, and goes on to get rid of it.
+    Pinned,
+}
+
+impl Standing {
+    /// Whether the server that it has, if any, can go away without it.
+    #[must_use]
+    pub fn is_out_of_the_way(self) -> bool {
+        matches!(self, Self::Detached | Self::Held)
+    }
 }
 
 /// A session as others see it.
@@ -27,69 +57,148 @@ pub enum Order {
 pub struct Handle {
     /// Its route at the time it was opened.
     entry: Arc<Entry>,
-    /// PostgreSQL's own key; it never leaves the gateway.
-    server_key: CancelKey,
+    /// The process number that the client was given.
+    pid: u32,
     order: AtomicU8,
     waker: AtomicWaker,
+    /// Changed when a server is taken or left, and when a move wants something; never between.
+    place: Mutex<Place>,
+    standings: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    standing: Standing,
+    /// What it is that cannot be carried.
+    why: Option<String>,
+    cancellation: Option<Cancellation>,
 }
 
 impl Handle {
     /// The order that was given, if any; otherwise the task is woken when one is.
+    #[inline]
     pub fn poll_order(&self, cx: &Context<'_>) -> Option<Order> {
         self.waker.register(cx.waker());
         match self.order.load(Ordering::Acquire) {
-            1 => Some(Order::Terminate),
-            2 => Some(Order::Shutdown),
+            1 => Some(Order::Attend),
+            2 => Some(Order::Evict),
+            3 => Some(Order::Terminate),
+            4 => Some(Order::Shutdown),
             _ => None,
         }
     }
 
     fn give(&self, order: Order) {
-        self.order.store(order as u8, Ordering::Release);
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
         self.waker.wake();
     }
 
-    /// How its query is cancelled, when its server is reached over a socket of this machine.
+    /// The route is about to be looked at; what changes after this is a new order.
+    pub fn attended(&self) {
+        let attend = Order::Attend as u8;
+        // Any other order stays.
+        let _ = self.order.compare_exchange(attend, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// The route is to be looked at again when the session next does something.
+    pub fn attend_again(&self) {
+        self.order.fetch_max(Order::Attend as u8, Ordering::AcqRel);
+    }
+
+    /// The route it was opened by.
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// How its query is cancelled now.
     #[must_use]
     pub fn cancellation(&self) -> Option<Cancellation> {
-        match &self.entry.route.target {
-            Target::Local { socket_dir } => {
-                Some(Cancellation { socket_dir: socket_dir.clone(), key: self.server_key })
-            }
-            Target::Unready { .. } | Target::Revoked => None,
+        self.place().cancellation.clone()
+    }
+
+    /// Says where its queries run from now on.
+    pub fn runs_at(&self, cancellation: Option<Cancellation>) {
+        self.place().cancellation = cancellation;
+    }
+
+    /// Says how it stands to a move.
+    pub fn stands(&self, standing: Standing, why: Option<String>) {
+        let mut place = self.place();
+        if place.standing == standing && place.why == why {
+            return;
         }
+        (place.standing, place.why) = (standing, why);
+        drop(place);
+        self.standings.send_modify(|count| *count += 1);
+    }
+
+    /// A session at the next server is there for it.
+    pub fn is_prepared(&self) {
+        let mut place = self.place();
+        // Whoever is held already is further.
+        if place.standing != Standing::Running {
+            return;
+        }
+        place.standing = Standing::Prepared;
+        drop(place);
+        self.standings.send_modify(|count| *count += 1);
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        // Each change is one step.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where to send a cancel, and with which key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cancellation {
     /// The directory of the server's socket.
-    pub socket_dir: std::path::PathBuf,
+    pub socket_dir: PathBuf,
     /// PostgreSQL's key.
     pub key: CancelKey,
+}
+
+/// A session in a report.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Seen {
+    /// The process number that its client was given.
+    pub pid: u32,
+    /// Its role.
+    pub role: String,
+    /// How it stands.
+    #[serde(serialize_with = "as_text")]
+    pub standing: Standing,
+    /// What it has that cannot be carried.
+    pub why: Option<String>,
+}
+
+fn as_text<S: serde::Serializer>(standing: &Standing, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(standing)
 }
 
 /// All open sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    by_key: Mutex<HashMap<CancelKey, Arc<Handle>>>,
+    by_key: Mutex<HashMap<SessionKey, Arc<Handle>>>,
+    standings: Arc<watch::Sender<u64>>,
 }
 
 /// A session's place among the others; it is given up when this is dropped.
 #[derive(Debug)]
 pub struct Registration {
     sessions: Arc<Sessions>,
-    key: CancelKey,
+    key: SessionKey,
     /// The session.
     pub handle: Arc<Handle>,
 }
 
 impl Registration {
-    /// The key that the client is given: PostgreSQL's process number, so that the notifications
-    /// that a client sends itself still look so, and a secret of our own.
+    /// The key that the client is given: the process number of its first server, so that the
+    /// notifications that a client sends itself still look so, and a secret of our own.
     #[must_use]
-    pub fn key(&self) -> CancelKey {
+    pub fn key(&self) -> SessionKey {
         self.key
     }
 }
@@ -97,6 +206,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.sessions.lock().remove(&self.key);
+        self.sessions.standings.send_modify(|count| *count += 1);
     }
 }
 
@@ -108,18 +218,21 @@ impl Sessions {
     pub fn register(
         self: &Arc<Self>,
         entry: Arc<Entry>,
-        server_key: CancelKey,
+        pid: u32,
+        protocol: Protocol,
+        cancellation: Option<Cancellation>,
     ) -> Result<Registration, aws_lc_rs::error::Unspecified> {
+        let place = Place { cancellation, ..Place::default() };
         let handle = Arc::new(Handle {
             entry,
-            server_key,
+            pid,
             order: AtomicU8::new(0),
             waker: AtomicWaker::new(),
+            place: Mutex::new(place),
+            standings: self.standings.clone(),
         });
         loop {
-            let mut secret = [0; 4];
-            aws_lc_rs::rand::fill(&mut secret)?;
-            let key = CancelKey { pid: server_key.pid, secret: u32::from_be_bytes(secret) };
+            let key = SessionKey::mint(pid, protocol)?;
             // Another participant can have a process with the same number.
             let mut by_key = self.lock();
             if let std::collections::hash_map::Entry::Vacant(vacant) = by_key.entry(key) {
@@ -131,20 +244,40 @@ impl Sessions {
 
     /// The session that has a key now.
     #[must_use]
-    pub fn find(&self, key: CancelKey) -> Option<Arc<Handle>> {
+    pub fn find(&self, key: SessionKey) -> Option<Arc<Handle>> {
         self.lock().get(&key).cloned()
+    }
+
+    /// Tells the sessions what a new table of routes means for them.
+    pub fn follow(&self, change: &Change) {
+        let Change { ended, moved } = change;
+        if !ended.is_empty() {
+            self.order(Order::Terminate, |whose| ended.contains(whose));
+        }
+        if !moved.is_empty() {
+            self.order(Order::Attend, |whose| moved.contains(whose));
+        }
     }
 
     /// Gives an order to all sessions that `meant` chooses.
     pub fn order(&self, order: Order, meant: impl Fn(&Whose) -> bool) {
-        let chosen: Vec<Arc<Handle>> = {
-            let by_key = self.lock();
-            let is_meant = |handle: &&Arc<Handle>| {
-                let route = &handle.entry.route;
-                meant(&(route.role.to_string(), route.database_id))
-            };
-            by_key.values().filter(is_meant).cloned().collect()
-        };
+        self.order_handles(order, |handle| {
+            let route = &handle.entry.route;
+            meant(&(route.role.to_string(), route.database_id))
+        });
+    }
+
+    /// Ends the sessions of a database that stand in the way of its move.
+    pub fn evict(&self, database: DatabaseId) {
+        self.order_handles(Order::Evict, |handle| {
+            handle.entry.route.database_id == database
+                && !handle.place().standing.is_out_of_the_way()
+        });
+    }
+
+    fn order_handles(&self, order: Order, meant: impl Fn(&Handle) -> bool) {
+        let chosen: Vec<Arc<Handle>> =
+            self.lock().values().filter(|handle| meant(handle)).cloned().collect();
         for handle in chosen {
             handle.give(order);
         }
@@ -156,7 +289,33 @@ impl Sessions {
         self.lock().values().filter(|handle| handle.entry.route.database_id == database).count()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CancelKey, Arc<Handle>>> {
+    /// The sessions of a database, by process number.
+    #[must_use]
+    pub fn list(&self, database: DatabaseId) -> Vec<Seen> {
+        let by_key = self.lock();
+        let mine = by_key.values().filter(|handle| handle.entry.route.database_id == database);
+        let mut list: Vec<Seen> = mine
+            .map(|handle| {
+                let place = handle.place();
+                Seen {
+                    pid: handle.pid,
+                    role: handle.entry.route.role.to_string(),
+                    standing: place.standing,
+                    why: place.why.clone(),
+                }
+            })
+            .collect();
+        list.sort_by_key(|seen| seen.pid);
+        list
+    }
+
+    /// Tells when a session begins to stand otherwise, or ends.
+    #[must_use]
+    pub fn standings(&self) -> watch::Receiver<u64> {
+        self.standings.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Arc<Handle>>> {
         // A map is whole also after a panic of whoever held it.
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,12 +4,12 @@ use std::io;
 use std::path::Path;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
 
 use crate::message::{Builder, Inbox, Message, ReadError, take_cstr, take_u32};
 use crate::scram::client::{Exchange, Mismatch};
 use crate::scram::{ClientKey, Keys, PLAIN, nonce};
 use crate::startup::{CancelKey, Startup};
+use crate::stream::local::Local;
 
 /// The name of PostgreSQL's socket in its directory.
 pub const SOCKET: &str = ".s.PGSQL.5432";
@@ -49,7 +49,7 @@ impl From<ReadError> for OpenError {
 #[derive(Debug)]
 pub struct Server {
     /// The connection.
-    pub stream: UnixStream,
+    pub stream: Local,
     /// PostgreSQL's key for it.
     pub key: CancelKey,
     /// What the client has to be told, in order, `ReadyForQuery` not included.
@@ -68,7 +68,7 @@ pub async fn open(
     keys: &Keys,
     client_key: &ClientKey,
 ) -> Result<Server, OpenError> {
-    let mut stream = UnixStream::connect(socket_dir.join(SOCKET)).await?;
+    let mut stream = Local::connect(&socket_dir.join(SOCKET))?;
     stream.write_all(&startup.to_packet()).await?;
     let mut inbox = Inbox::default();
     log_in(&mut stream, &mut inbox, keys, client_key).await?;
@@ -77,7 +77,7 @@ pub async fn open(
 }
 
 async fn log_in(
-    stream: &mut UnixStream,
+    stream: &mut Local,
     inbox: &mut Inbox,
     keys: &Keys,
     client_key: &ClientKey,
@@ -131,7 +131,7 @@ fn offers_scram(mut offer: &[u8]) -> bool {
 }
 
 /// The text of the next authentication message, which must be of that kind.
-async fn sasl(inbox: &mut Inbox, stream: &mut UnixStream, kind: u32) -> Result<String, OpenError> {
+async fn sasl(inbox: &mut Inbox, stream: &mut Local, kind: u32) -> Result<String, OpenError> {
     let body = authentication(inbox, stream).await?;
     let mut rest = body.as_slice();
     if take_u32(&mut rest) != Some(kind) {
@@ -141,7 +141,7 @@ async fn sasl(inbox: &mut Inbox, stream: &mut UnixStream, kind: u32) -> Result<S
 }
 
 /// The body of the next authentication message.
-async fn authentication(inbox: &mut Inbox, stream: &mut UnixStream) -> Result<Vec<u8>, OpenError> {
+async fn authentication(inbox: &mut Inbox, stream: &mut Local) -> Result<Vec<u8>, OpenError> {
     loop {
         let message = inbox.next(stream, LARGEST_MESSAGE).await?;
         match message.tag {
@@ -154,7 +154,7 @@ async fn authentication(inbox: &mut Inbox, stream: &mut UnixStream) -> Result<Ve
 }
 
 async fn read_greeting(
-    stream: &mut UnixStream,
+    stream: &mut Local,
     inbox: &mut Inbox,
 ) -> Result<(CancelKey, Vec<Message>), OpenError> {
     let (mut key, mut greeting, mut size) = (None, Vec::new(), 0);

@@ -3,11 +3,21 @@
 
 pub mod authenticating;
 pub mod connecting;
+pub mod errand;
+pub mod flow;
 pub mod hello;
+pub mod inflight;
+pub mod leg;
+pub mod losing;
+pub mod lost;
+mod moving;
+pub mod openings;
 pub mod parting;
 pub mod progress;
 pub mod record;
 pub mod relaying;
+pub mod request;
+pub mod taps;
 
 use std::sync::Arc;
 
@@ -33,6 +43,12 @@ pub struct Shared {
     pub sessions: Arc<Sessions>,
     /// What may be taken on.
     pub limits: Limits,
+    /// How many are opened again at one time.
+    pub openings: openings::Openings,
+    /// Servers that are known to have been shut down.
+    pub shutdowns: losing::Shutdowns,
+    /// What the records of sessions have in common.
+    pub shelf: Arc<record::Shelf>,
     /// From which the exchange with an unknown role is made.
     pub mock_secret: Vec<u8>,
 }

@@ -32,6 +32,14 @@ pub struct Counters {
     pub bytes_to_server: Counter,
     /// Bytes from servers to clients, after the log-in.
     pub bytes_to_client: Counter,
+    /// Sessions that went on at another server.
+    pub moves: Counter,
+    /// Requests that were sent again to another server.
+    pub sent_again: Counter,
+    /// Transactions that were lost with their server.
+    pub transactions_lost: Counter,
+    /// Requests whose outcome is not known.
+    pub in_doubt: Counter,
     /// Cancel requests that reached a server.
     pub cancels: Counter,
     /// Cancel requests whose key nobody has.
@@ -77,6 +85,14 @@ pub struct Stats {
     pub bytes_to_server: u64,
     /// Bytes from servers to clients since the start.
     pub bytes_to_client: u64,
+    /// Sessions that went on at another server since the start.
+    pub moves: u64,
+    /// Requests that were sent again to another server since the start.
+    pub sent_again: u64,
+    /// Transactions that were lost with their server since the start.
+    pub transactions_lost: u64,
+    /// Requests whose outcome is not known since the start.
+    pub in_doubt: u64,
     /// Cancel requests that reached a server since the start.
     pub cancels: u64,
     /// Cancel requests with an unknown key since the start.
@@ -100,6 +116,10 @@ impl Stats {
             sessions_total,
             bytes_to_server: sum(|c| &c.bytes_to_server),
             bytes_to_client: sum(|c| &c.bytes_to_client),
+            moves: sum(|c| &c.moves),
+            sent_again: sum(|c| &c.sent_again),
+            transactions_lost: sum(|c| &c.transactions_lost),
+            in_doubt: sum(|c| &c.in_doubt),
             cancels: sum(|c| &c.cancels),
             cancels_unknown: sum(|c| &c.cancels_unknown),
             errors: ErrorKind::iter().map(|kind| (kind.to_string(), error(kind))).collect(),

@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use tokio::time::sleep;
 
 use super::{Routes, cache};
-use crate::registry::{Order, Sessions};
+use crate::registry::Sessions;
 
 /// How long the platform may hold a request when nothing changes.
 const LONG_POLL: Duration = Duration::from_secs(30);
@@ -164,10 +164,8 @@ impl Fetcher {
         };
         let table = answer.filter(holds)?;
         tracing::debug!(version = table.version, count = table.routes.len(), "new routes");
-        let ended = self.routes.replace(table.clone());
-        if !ended.is_empty() {
-            self.sessions.order(Order::Terminate, |whose| ended.contains(whose));
-        }
+        let change = self.routes.replace(table.clone());
+        self.sessions.follow(&change);
         Some(table)
     }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use howdah_model::route::Target;
+use howdah_model::route::{Stage, Target};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::authenticating::authentication;
-use super::relaying::Relaying;
+use super::leg::{self, Opened};
+use super::record::{Record, Tenure};
+use super::relaying::{Identity, Relaying};
 use super::{Context, Refused, Session};
 use crate::error::{ErrorKind, Fatal};
 use crate::limits::{Place, Slot};
@@ -17,7 +19,7 @@ use crate::message::{Builder, Message};
 use crate::registry::Registration;
 use crate::routes::Entry;
 use crate::scram::server::Proven;
-use crate::server::{self, OpenError, Server};
+use crate::server::{self, OpenError};
 use crate::startup::Startup;
 use crate::stream::Client;
 
@@ -59,16 +61,21 @@ impl From<Fatal> for Obstacle {
 }
 
 /// What a session needs besides its client.
-struct Opened {
-    server: Server,
+struct Ready {
+    opened: Opened,
+    entry: Arc<Entry>,
     registration: Registration,
     slot: Slot,
 }
 
 impl Connecting {
-    pub(super) async fn step(self) -> Session {
-        match self.open().await {
-            Ok(opened) => self.greet(opened).await,
+    pub(super) async fn step(mut self) -> Session {
+        self.startup.settle(&self.entry.route.database);
+        let identity =
+            Identity { startup: self.startup.clone(), client_key: self.proven.client_key.clone() };
+        let identity = Arc::new(identity);
+        match self.open(&identity).await {
+            Ok(ready) => self.greet(identity, ready).await,
             Err(Obstacle::Fatal(fatal)) => Refused::because(self.context, self.client, &fatal),
             Err(Obstacle::Refused(message)) => {
                 self.context.counters.error(ErrorKind::ServerRefused);
@@ -79,40 +86,38 @@ impl Connecting {
         }
     }
 
-    async fn open(&self) -> Result<Opened, Obstacle> {
+    async fn open(&self, identity: &Identity) -> Result<Ready, Obstacle> {
         let route = &self.entry.route;
         if self.startup.database != route.database.as_str() {
             let message = format!("database \"{}\" does not exist", self.startup.database);
             return Err(Fatal::new(ErrorKind::WrongDatabase, message).into());
         }
-        let until = Instant::now() + self.context.shared.config.timeouts.ready;
-        let (entry, slot, server) = self.reach(until).await?;
+        let (entry, slot, opened) = self.reach(identity).await?;
         let sessions = &self.context.shared.sessions;
+        let (pid, cancellation) = (opened.leg.key.pid, opened.leg.cancellation());
         let registration = sessions
-            .register(entry, server.key)
+            .register(entry.clone(), pid, self.startup.protocol, Some(cancellation))
             .map_err(|_| not_ready("the gateway has no random numbers"))?;
         // A route that was taken away before the session could be found has ended nobody.
         if !self.context.shared.routes.permits(route.role.as_str(), route.database_id) {
             return Err(Fatal::terminated(ErrorKind::Terminated).into());
         }
-        Ok(Opened { server, registration, slot })
+        Ok(Ready { opened, entry, registration, slot })
     }
 
-    /// Opens the server, and waits a little for one that is about to be ready.
-    async fn reach(&self, until: Instant) -> Result<(Arc<Entry>, Slot, Server), Obstacle> {
+    /// Opens the server, and waits for one that is away for a moment, or held.
+    async fn reach(&self, identity: &Identity) -> Result<(Arc<Entry>, Slot, Opened), Obstacle> {
+        let timeouts = &self.context.shared.config.timeouts;
+        let until = Instant::now() + timeouts.hold;
         loop {
             let entry = self.ready_route(until).await?;
             let Target::Local { socket_dir } = &entry.route.target else {
                 return Err(not_ready("the database system is not accepting connections").into());
             };
             let slot = self.take_slot(&entry)?;
-            let bound = Instant::now() + self.context.shared.config.timeouts.server;
-            let key = &self.proven.client_key;
-            let opening = server::open(socket_dir, &self.startup, &entry.keys, key);
-            let error = match timeout_at(bound, opening).await {
-                Ok(Ok(server)) => return Ok((entry, slot, server)),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(not_ready("the database system does not answer").into()),
+            let error = match leg::open(identity, &entry, socket_dir, timeouts.server).await {
+                Ok(opened) => return Ok((entry, slot, opened)),
+                Err(error) => error,
             };
             // It holds nothing while it waits.
             drop(slot);
@@ -125,6 +130,7 @@ impl Connecting {
     async fn ready_route(&self, until: Instant) -> Result<Arc<Entry>, Obstacle> {
         let routes = &self.context.shared.routes;
         let mut replaced = routes.subscribe();
+        let soon = Instant::now() + self.context.shared.config.timeouts.ready;
         loop {
             replaced.mark_unchanged();
             let role = &self.startup.user;
@@ -137,7 +143,14 @@ impl Connecting {
                 let message = format!("role \"{role}\" is not permitted to log in");
                 return Err(Fatal::new(ErrorKind::Revoked, message).into());
             };
-            let Target::Unready { why } = &entry.route.target else { return Ok(entry) };
+            let (why, until) = match (&entry.route.stage, &entry.route.target) {
+                (Stage::Hold { .. }, _) => {
+                    ("the database system is not accepting connections", until)
+                }
+                // That takes its time, and whoever made the database waits for it elsewhere.
+                (_, Target::Unready { why }) => (why.as_str(), until.min(soon)),
+                (Stage::Open | Stage::Prepare { .. }, _) => return Ok(entry),
+            };
             let waited = timeout_at(until, async {
                 routes.refreshed(self.context.shared.config.timeouts.route).await;
                 if routes.find(role).is_some_and(|newer| Arc::ptr_eq(&newer, &entry)) {
@@ -146,7 +159,7 @@ impl Connecting {
                 }
             });
             if waited.await.is_err() {
-                return Err(not_ready(why.as_str()).into());
+                return Err(not_ready(why).into());
             }
         }
     }
@@ -184,20 +197,17 @@ impl Connecting {
     }
 
     /// Tells the client that it is in.
-    async fn greet(self, opened: Opened) -> Session {
+    async fn greet(self, identity: Arc<Identity>, ready: Ready) -> Session {
         let Self { context, mut client, place, proven, .. } = self;
-        let Opened { server, registration, slot } = opened;
+        let Ready { opened, entry, registration, slot } = ready;
+        let Opened { leg, reported, greeting, rest } = opened;
         let mut builder = Builder::default();
         builder.raw(&authentication(SASL_FINAL, proven.server_final.as_bytes()));
         builder.raw(&authentication(AUTHENTICATION_OK, &[]));
-        for message in &server.greeting {
+        for message in &greeting {
             builder.copy(message);
         }
-        let key = registration.key();
-        builder.message(b'K', |body| {
-            body.extend_from_slice(&key.pid.to_be_bytes());
-            body.extend_from_slice(&key.secret.to_be_bytes());
-        });
+        registration.key().put(&mut builder);
         builder.message(b'Z', |body| body.push(b'I'));
         let greeting = builder.into_bytes();
         let bound = Instant::now() + context.shared.config.timeouts.server;
@@ -205,11 +215,14 @@ impl Connecting {
             client.write_all(&greeting).await?;
             client.flush().await
         });
+        let record =
+            Record::new(context.shared.shelf.clone(), &identity.startup, Tenure::Own, reported);
         match told.await {
             Ok(Ok(())) => Session::Relaying(Box::new(Relaying::new(
                 context,
                 client,
-                server,
+                (leg, rest),
+                (identity, entry, record),
                 super::relaying::Holds { registration, slot, place },
             ))),
             Ok(Err(_)) | Err(_) => Session::Over,

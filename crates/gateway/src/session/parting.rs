@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{Context, Session};
@@ -12,6 +11,7 @@ use crate::cancel;
 use crate::limits::{Place, Slot};
 use crate::registry::Cancellation;
 use crate::stream::Client;
+use crate::stream::local::Local;
 
 /// Between two cancels of a query that nobody waits for. A function can survive one.
 const CANCEL_AGAIN: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ pub struct Parting {
     /// The client, with its last words, if it is still there.
     pub client: Option<(Client, Vec<u8>)>,
     /// The server, if it is still there.
-    pub server: Option<UnixStream>,
+    pub server: Option<Local>,
     /// How to cancel the query that nobody waits for any more.
     pub cancellation: Option<Cancellation>,
     /// Counts as a session of the database until PostgreSQL has ended it: whoever leaves queries
@@ -57,7 +57,7 @@ impl Parting {
 
 /// Ends a session in PostgreSQL and waits until it has: a process that runs a query notices only
 /// when it next reads or writes that nobody is there.
-async fn release(mut server: UnixStream, cancellation: Option<Cancellation>) {
+async fn release(mut server: Local, cancellation: Option<Cancellation>) {
     if server.shutdown().await.is_err() {
         return;
     }
@@ -72,7 +72,7 @@ async fn release(mut server: UnixStream, cancellation: Option<Cancellation>) {
     }
 }
 
-async fn discard(server: &mut UnixStream) -> io::Result<()> {
+async fn discard(server: &mut Local) -> io::Result<()> {
     let mut sink = vec![0; 16 * 1024];
     while server.read(&mut sink).await? > 0 {}
     Ok(())

@@ -1,7 +1,5 @@
 //! What the headers of messages tell of a session: what is running, and where it could be moved.
 
-use crate::frame::Head;
-
 /// The status that `ReadyForQuery` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -19,12 +17,23 @@ pub struct Progress {
     status: Status,
     /// Requests that a `ReadyForQuery` will answer.
     unanswered: u32,
+    /// Whether messages have gone to the server that no Sync has followed yet.
+    open_batch: bool,
     /// Whether the last request that can start a `COPY` was a simple query.
     simple: bool,
-    /// Whether the server waits for the data of a `COPY`.
-    copy_in: bool,
+    copy: Copy,
     last_from_server: u8,
     terminated: bool,
+}
+
+/// A `COPY` that is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    No,
+    /// The server waits for data.
+    In,
+    /// Both send: replication.
+    Both,
 }
 
 impl Default for Progress {
@@ -32,8 +41,9 @@ impl Default for Progress {
         Self {
             status: Status::Idle,
             unanswered: 0,
+            open_batch: false,
             simple: false,
-            copy_in: false,
+            copy: Copy::No,
             last_from_server: b'Z',
             terminated: false,
         }
@@ -42,38 +52,45 @@ impl Default for Progress {
 
 impl Progress {
     /// A message of the client goes by.
-    pub fn from_client(&mut self, head: Head) {
-        match head.tag {
+    #[inline]
+    pub fn from_client(&mut self, tag: u8) {
+        match tag {
             b'Q' => {
                 self.simple = true;
                 self.unanswered = self.unanswered.saturating_add(1);
             }
             b'F' => self.unanswered = self.unanswered.saturating_add(1),
-            b'E' => self.simple = false,
+            b'P' | b'B' | b'D' | b'C' | b'H' => self.open_batch = true,
+            b'E' => (self.simple, self.open_batch) = (false, true),
             // Within the COPY of a simple query the server ignores it.
-            b'S' if self.copy_in && self.simple => {}
-            b'S' => self.unanswered = self.unanswered.saturating_add(1),
-            b'c' | b'f' => self.copy_in = false,
+            b'S' if self.copy != Copy::No && self.simple => {}
+            b'S' => {
+                self.open_batch = false;
+                self.unanswered = self.unanswered.saturating_add(1);
+            }
+            b'c' | b'f' if self.copy == Copy::In => self.copy = Copy::No,
             b'X' => self.terminated = true,
             _ => {}
         }
     }
 
-    /// A message of the server goes by.
-    pub fn from_server(&mut self, head: Head) {
-        self.last_from_server = head.tag;
-        match head.tag {
+    /// A message of the server goes by; `first` is the first byte of its body.
+    #[inline]
+    pub fn from_server(&mut self, tag: u8, first: u8) {
+        self.last_from_server = tag;
+        match tag {
             b'Z' => {
                 self.unanswered = self.unanswered.saturating_sub(1);
-                self.copy_in = false;
-                self.status = match head.first {
+                self.copy = Copy::No;
+                self.status = match first {
                     b'T' => Status::InTransaction,
                     b'E' => Status::Failed,
                     _ => Status::Idle,
                 };
             }
-            b'G' | b'W' => self.copy_in = true,
-            b'E' => self.copy_in = false,
+            b'G' => self.copy = Copy::In,
+            b'W' => self.copy = Copy::Both,
+            b'E' => self.copy = Copy::No,
             _ => {}
         }
     }
@@ -86,8 +103,41 @@ impl Progress {
 
     /// Whether the server has nothing to answer.
     #[must_use]
+    #[inline]
     pub fn is_quiet(&self) -> bool {
         self.unanswered == 0
+    }
+
+    /// Whether nothing runs and no transaction is open: here a session can change its server.
+    #[must_use]
+    #[inline]
+    pub fn at_boundary(&self) -> bool {
+        self.unanswered == 0 && self.status == Status::Idle && !self.open_batch
+    }
+
+    /// Whether the client has asked for something whose answer does not depend on what it sends
+    /// next.
+    #[must_use]
+    pub fn has_whole_request(&self) -> bool {
+        self.unanswered > 0 && !self.open_batch && self.copy == Copy::No
+    }
+
+    /// Requests that a `ReadyForQuery` will answer.
+    #[must_use]
+    pub fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    /// Whether messages have gone to the server that no Sync has followed yet.
+    #[must_use]
+    pub fn has_open_batch(&self) -> bool {
+        self.open_batch
+    }
+
+    /// Whether data of a `COPY` are expected from the client.
+    #[must_use]
+    pub fn in_copy(&self) -> bool {
+        self.copy != Copy::No
     }
 
     /// Whether the client has said that it leaves.
@@ -101,39 +151,61 @@ impl Progress {
     pub fn ended_by_error(&self) -> bool {
         self.last_from_server == b'E'
     }
+
+    /// All requests were answered, by somebody else than the server.
+    pub fn settle(&mut self, status: Status) {
+        let terminated = self.terminated;
+        *self = Self { status, terminated, ..Self::default() };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(tag: u8, first: u8) -> Head {
-        Head { tag, length: 5, first }
-    }
-
     fn after(client: &[u8], server: &[(u8, u8)]) -> Progress {
         let mut progress = Progress::default();
-        client.iter().for_each(|tag| progress.from_client(head(*tag, 0)));
-        server.iter().for_each(|(tag, first)| progress.from_server(head(*tag, *first)));
+        client.iter().for_each(|tag| progress.from_client(*tag));
+        server.iter().for_each(|(tag, first)| progress.from_server(*tag, *first));
         progress
     }
 
     #[test]
     fn it_is_quiet_when_every_request_has_its_answer() {
-        assert!(after(b"", &[]).is_quiet());
+        assert!(after(b"", &[]).at_boundary());
         assert!(!after(b"Q", &[(b'T', 0)]).is_quiet());
-        assert!(after(b"Q", &[(b'C', b'S'), (b'Z', b'I')]).is_quiet());
+        assert!(after(b"Q", &[(b'C', b'S'), (b'Z', b'I')]).at_boundary());
         assert!(!after(b"PBESPBES", &[(b'Z', b'I')]).is_quiet());
         assert!(after(b"PBESPBES", &[(b'Z', b'I'), (b'Z', b'T')]).is_quiet());
         assert_eq!(after(b"Q", &[(b'Z', b'T')]).status(), Status::InTransaction);
         assert_eq!(after(b"Q", &[(b'Z', b'E')]).status(), Status::Failed);
+        assert!(!after(b"Q", &[(b'Z', b'T')]).at_boundary());
+    }
+
+    #[test]
+    fn a_batch_is_open_until_its_sync() {
+        assert!(!after(b"P", &[]).at_boundary());
+        assert!(!after(b"PBEH", &[(b'C', 0)]).has_whole_request());
+        assert!(after(b"PBES", &[]).has_whole_request());
+        assert!(!after(b"PBESP", &[(b'Z', b'I')]).at_boundary());
     }
 
     #[test]
     fn a_sync_within_the_copy_of_a_simple_query_is_not_counted() {
         let mut progress = after(b"Q", &[(b'G', 0)]);
-        b"dSdc".iter().for_each(|tag| progress.from_client(head(*tag, 0)));
-        progress.from_server(head(b'Z', b'I'));
-        assert!(progress.is_quiet());
+        assert!(!progress.has_whole_request());
+        b"dSdc".iter().for_each(|tag| progress.from_client(*tag));
+        assert!(progress.has_whole_request());
+        progress.from_server(b'Z', b'I');
+        assert!(progress.at_boundary());
+    }
+
+    #[test]
+    fn a_replication_stream_is_never_at_a_boundary() {
+        let mut progress = after(b"Q", &[(b'W', 0)]);
+        b"dddc".iter().for_each(|tag| progress.from_client(*tag));
+        assert!(!progress.at_boundary() && !progress.has_whole_request());
+        progress.from_server(b'Z', b'I');
+        assert!(progress.at_boundary());
     }
 }

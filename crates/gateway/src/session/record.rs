@@ -369,6 +369,13 @@ impl Record {
         }
     }
 
+    /// The server has gone: of what was under way nothing is known to have happened.
+    pub fn server_lost(&mut self) {
+        self.pending = Pending::default();
+        self.unnamed.drop_waiting(usize::MAX);
+        self.count_named();
+    }
+
     /// What ties the session to its server, as far as it is known.
     #[must_use]
     pub fn pins(&self) -> Pins {

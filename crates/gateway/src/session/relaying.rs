@@ -1,33 +1,26 @@
-//! Client and server talk; the gateway reads the headers as they go by.
+//! Client and server talk; the gateway reads the headers as they go by, and knows at every moment
+//! whether the session could go on at another server.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
-
+use super::flow::{Buffers, Flow, Stop, with_buffers};
+use super::inflight::Inflight;
+use super::leg::Leg;
+use super::moving::Next;
 use super::parting::Parting;
 use super::progress::Progress;
+use super::record::Record;
+use super::taps::{Down, Omens, Up};
 use super::{Context, Session};
 use crate::error::{ErrorKind, Fatal};
-use crate::frame::{Head, Scanner};
 use crate::limits::{Place, Slot};
 use crate::registry::{Order, Registration};
-use crate::server::Server;
+use crate::routes::Entry;
+use crate::scram::ClientKey;
+use crate::startup::Startup;
 use crate::stream::Client;
-
-/// Bytes that are read at once. One buffer serves all sessions of a thread: a session that is
-/// idle has none.
-const SCRATCH: usize = 64 * 1024;
-/// Reads in a row before another session of the thread gets its turn.
-const ROUNDS: usize = 16;
-
-thread_local! {
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
-}
 
 /// What a session holds for as long as it lasts.
 #[derive(Debug)]
@@ -40,135 +33,254 @@ pub struct Holds {
     pub place: Place,
 }
 
+/// Whom a session is for: what it takes to open it again elsewhere.
+#[derive(Debug)]
+pub struct Identity {
+    /// What the client asked for.
+    pub startup: Startup,
+    /// What its password proved.
+    pub client_key: ClientKey,
+}
+
 /// A session that is open.
 #[derive(Debug)]
 pub struct Relaying {
-    context: Context,
-    client: Client,
-    server: UnixStream,
-    up: Flow,
-    down: Flow,
-    progress: Progress,
-    holds: Holds,
+    pub(super) context: Context,
+    pub(super) client: Client,
+    /// Its server, unless that has gone and nothing was asked since.
+    pub(super) leg: Option<Leg>,
+    pub(super) up: Flow,
+    pub(super) down: Flow,
+    pub(super) progress: Progress,
+    pub(super) record: Record,
+    pub(super) inflight: Inflight,
+    pub(super) omens: Omens,
+    pub(super) identity: Arc<Identity>,
+    /// The route that it was opened by, or moved by last.
+    pub(super) entry: Arc<Entry>,
+    /// A session at the server that will be next.
+    pub(super) next: Option<Next>,
+    pub(super) wants: Wants,
+    pub(super) holds: Holds,
 }
 
-/// One direction.
+/// What a session has to do when it comes to a boundary.
 #[derive(Debug, Default)]
-struct Flow {
-    scanner: Scanner,
-    /// What was read and could not be written yet. While there is any, nothing is read.
-    unsent: Vec<u8>,
-    /// How much of that has been written since.
-    sent: usize,
-    /// Whether the writer may have bytes in its own buffer.
-    unflushed: bool,
-    /// Whether the writer takes nothing any more.
-    broken: bool,
+pub(super) struct Wants {
+    /// Something was done since its state was last looked at.
+    pub(super) ran: bool,
+    /// The client is owed the news that its transaction is lost.
+    pub(super) debt: bool,
+    /// The client believes in a failed transaction, which its next server has to have.
+    pub(super) failed: bool,
+    /// It needs a server though its client is silent: it listens.
+    pub(super) listens: bool,
+    /// It has said that it cannot be moved; that is looked at again when it has done something.
+    pub(super) pinned: bool,
 }
 
-/// Why a direction ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Stop {
-    /// The reader has no more.
-    Ended,
-    /// The writer takes no more.
-    Broken,
-    /// The reader's messages make no sense.
-    Senseless,
+/// Why the relay stops for a moment, or for good.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// The route has to be looked at.
+    Attend,
+    /// The state of the session has to be asked for.
+    Snapshot,
+    /// A server is needed.
+    Attach,
+    /// The server has gone.
+    Lost,
+    /// It is over.
+    End(End),
 }
 
 /// Why a session ended.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
+#[derive(Debug)]
+pub(super) enum End {
     ClientLeft,
     ClientSenseless,
-    ServerLost,
     Ordered(Order),
+    /// With words that were made elsewhere, counted as what they are.
+    Words(ErrorKind, Vec<u8>),
+    /// With words of ours.
+    Fatal(Fatal),
 }
 
 impl Relaying {
-    /// A session whose client was just told that it is in.
+    /// A session whose client was just told that it is in. `rest` is what its server said since.
     #[must_use]
-    pub fn new(context: Context, client: Client, server: Server, holds: Holds) -> Self {
+    pub fn new(
+        context: Context,
+        client: Client,
+        (leg, rest): (Leg, Vec<u8>),
+        (identity, entry, record): (Arc<Identity>, Arc<Entry>, Record),
+        holds: Holds,
+    ) -> Self {
         context.counters.sessions.add(1);
-        let mut relay = Self {
+        let mut down = Flow::default();
+        if !rest.is_empty() {
+            down.read_again(&rest);
+        }
+        Self {
             context,
             client,
-            server: server.stream,
+            leg: Some(leg),
             up: Flow::default(),
-            down: Flow::default(),
+            down,
             progress: Progress::default(),
+            record,
+            inflight: Inflight::default(),
+            omens: Omens::default(),
+            identity,
+            entry,
+            next: None,
+            wants: Wants::default(),
             holds,
-        };
-        let progress = &mut relay.progress;
-        // A length that cannot be is met again when the next bytes come.
-        let _ = relay.down.scanner.scan(&server.rest, |head| progress.from_server(head));
-        relay.down.unsent = server.rest;
-        relay
+        }
     }
 
     pub(super) async fn step(mut self) -> Session {
-        let end = poll_fn(|cx| self.poll(cx)).await;
+        // What changed while it was opened was told to nobody.
+        let mut end = if self.is_at_route() { None } else { Box::pin(self.attend()).await };
+        let end = loop {
+            if let Some(end) = end {
+                break end;
+            }
+            let turn = poll_fn(|cx| self.poll(cx)).await;
+            // Boxed, so that a session at rest has no memory for what it seldom does.
+            end = match turn {
+                Turn::Attend => Box::pin(self.attend()).await,
+                Turn::Snapshot => Box::pin(self.take_snapshot()).await,
+                Turn::Attach => Box::pin(self.attach()).await,
+                Turn::Lost => Box::pin(self.lost()).await,
+                Turn::End(end) => Some(end),
+            };
+        };
         self.context.counters.sessions_ended.add(1);
         self.part(end)
     }
 
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<End> {
-        if let Some(order) = self.holds.registration.handle.poll_order(cx) {
-            return Poll::Ready(End::Ordered(order));
-        }
-        BUFFER.with_borrow_mut(|buffer| {
-            let down = self.poll_down(cx, buffer);
-            if down.is_ready() {
-                return down;
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Turn> {
+        let order = self.holds.registration.handle.poll_order(cx);
+        let attend = match order {
+            None => false,
+            Some(Order::Attend) => true,
+            Some(order) => return Poll::Ready(Turn::End(End::Ordered(order))),
+        };
+        with_buffers(|buffers| {
+            if self.leg.is_none() {
+                return self.poll_detached(cx, buffers, attend);
             }
-            self.poll_up(cx, buffer)
+            if let Poll::Ready(turn) = self.poll_down(cx, buffers) {
+                return Poll::Ready(turn);
+            }
+            if self.at_boundary() {
+                if attend && (!self.wants.pinned || self.wants.ran || !self.is_at_route()) {
+                    return Poll::Ready(Turn::Attend);
+                }
+                if self.record.is_dirty() {
+                    return Poll::Ready(Turn::Snapshot);
+                }
+            } else if attend && self.progress.has_whole_request() {
+                // The next request waits until this one has come to its end.
+                return Poll::Pending;
+            }
+            self.poll_up(cx, buffers, attend)
         })
     }
 
-    fn poll_down(&mut self, cx: &mut TaskContext<'_>, buffer: &mut [u8]) -> Poll<End> {
-        let Self { client, server, down, progress, context, .. } = self;
-        let count = |bytes| context.counters.bytes_to_client.add(bytes);
-        let stop = ready!(down.poll(cx, server, client, buffer, count, |head| {
-            progress.from_server(head);
-        }));
+    /// Whether the session could leave its server now: nothing runs, no transaction is open, and
+    /// all that the server said has reached the client.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.progress.at_boundary()
+            && self.down.is_clear()
+            && !self.down.has_unread()
+            && self.up.is_clear()
+    }
+
+    fn poll_down(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Poll<Turn> {
+        let Self { leg, client, down, progress, record, inflight, omens, context, .. } = self;
+        let Some(leg) = leg else { return Poll::Pending };
+        let counters = &*context.counters;
+        let mut tap = Down { progress, record, inflight, counters, omens, answer: 0 };
+        let stop = ready!(down.poll(cx, &mut leg.stream, client, buffers, &mut tap));
         Poll::Ready(match stop {
-            Stop::Ended | Stop::Senseless => End::ServerLost,
-            Stop::Broken => End::ClientLeft,
+            Stop::Ended | Stop::Senseless | Stop::Stopped => Turn::Lost,
+            Stop::Broken => Turn::End(End::ClientLeft),
         })
     }
 
-    fn poll_up(&mut self, cx: &mut TaskContext<'_>, buffer: &mut [u8]) -> Poll<End> {
-        if self.up.broken {
-            return Poll::Pending;
-        }
-        let Self { client, server, up, progress, context, .. } = self;
-        let count = |bytes| context.counters.bytes_to_server.add(bytes);
-        let stop = ready!(up.poll(cx, client, server, buffer, count, |head| {
-            progress.from_client(head);
-        }));
+    fn poll_up(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        buffers: &mut Buffers,
+        one_by_one: bool,
+    ) -> Poll<Turn> {
+        let Self { leg, client, up, progress, record, inflight, context, wants, .. } = self;
+        let Some(leg) = leg.as_mut().filter(|leg| !leg.is_deaf) else { return Poll::Pending };
+        let counters = &*context.counters;
+        let ran = &mut wants.ran;
+        let mut tap = Up { progress, record, inflight, counters, ran, one_by_one };
+        let stop = ready!(up.poll(cx, client, &mut leg.stream, buffers, &mut tap));
         match stop {
-            Stop::Ended => Poll::Ready(End::ClientLeft),
-            Stop::Senseless => Poll::Ready(End::ClientSenseless),
+            Stop::Ended => Poll::Ready(Turn::End(End::ClientLeft)),
+            Stop::Senseless => Poll::Ready(Turn::End(End::ClientSenseless)),
+            Stop::Stopped => Poll::Pending,
             // It may have said why; that is read until its end.
             Stop::Broken => {
-                self.up.broken = true;
+                leg.is_deaf = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
         }
     }
 
+    /// Without a server: it takes one when its client says something.
+    fn poll_detached(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        buffers: &mut Buffers,
+        attend: bool,
+    ) -> Poll<Turn> {
+        if attend {
+            self.holds.registration.handle.attended();
+        }
+        if ready!(self.down.poll_send(cx, &mut self.client)).is_err() {
+            return Poll::Ready(Turn::End(End::ClientLeft));
+        }
+        if self.up.has_unread() || self.wants.listens {
+            return Poll::Ready(Turn::Attach);
+        }
+        Poll::Ready(match ready!(self.up.poll_fill(cx, &mut self.client, buffers)) {
+            Ok(()) if self.up.unread().starts_with(b"X\0\0\0\x04") => Turn::End(End::ClientLeft),
+            Ok(()) => Turn::Attach,
+            Err(_) => Turn::End(End::ClientLeft),
+        })
+    }
+
     fn part(self, end: End) -> Session {
-        let fatal = match end {
+        let is_here = !matches!(end, End::ClientLeft);
+        let words = match end {
             End::ClientLeft => None,
             End::ClientSenseless => Some(Fatal::protocol("invalid message length")),
-            End::Ordered(Order::Terminate) => Some(Fatal::terminated(ErrorKind::Terminated)),
             End::Ordered(Order::Shutdown) => Some(Fatal::terminated(ErrorKind::Shutdown)),
-            End::ServerLost => self.obituary(),
+            End::Ordered(Order::Evict) => Some(Fatal::terminated(ErrorKind::Evicted)),
+            End::Ordered(Order::Terminate | Order::Attend) => {
+                Some(Fatal::terminated(ErrorKind::Terminated))
+            }
+            End::Fatal(fatal) => Some(fatal),
+            End::Words(kind, words) => return self.part_with(is_here, Some(kind), &words),
         };
-        let Self { context, client, server, mut down, progress, holds, .. } = self;
+        let bytes = words.as_ref().map(Fatal::to_bytes).unwrap_or_default();
+        self.part_with(is_here, words.map(|fatal| fatal.kind), &bytes)
+    }
+
+    fn part_with(self, is_here: bool, kind: Option<ErrorKind>, last: &[u8]) -> Session {
+        let Self { context, client, leg, mut down, progress, holds, .. } = self;
         let Holds { registration, slot, place } = holds;
+        if let Some(kind) = kind {
+            context.counters.error(kind);
+        }
         // A query whose client said good-bye is carried out, as PostgreSQL does.
         let abandoned = !progress.is_quiet() && !progress.is_terminated();
         let cancellation = registration.handle.cancellation().filter(|_| abandoned);
@@ -176,116 +288,17 @@ impl Relaying {
         drop(registration);
         let mut words = Vec::new();
         // Words in the middle of a message would be taken for a part of it.
-        if down.scanner.at_boundary() {
+        if down.at_boundary() {
             words = down.take_unsent();
-            words.extend(fatal.iter().flat_map(Fatal::to_bytes));
-        }
-        if let Some(fatal) = fatal {
-            context.counters.error(fatal.kind);
+            words.extend_from_slice(last);
         }
         Session::Parting(Box::new(Parting {
             context,
-            client: (end != End::ClientLeft).then_some((client, words)),
-            server: (end != End::ServerLost).then_some(server),
+            client: is_here.then_some((client, words)),
+            server: leg.map(|leg| leg.stream),
             cancellation,
             slot,
             place,
         }))
-    }
-
-    /// What a client is told whose server has gone, unless that was expected or explained.
-    fn obituary(&self) -> Option<Fatal> {
-        if self.progress.is_terminated() || self.progress.ended_by_error() {
-            return None;
-        }
-        let message = "the connection to the database was lost";
-        Some(Fatal::new(ErrorKind::ServerLost, message).hint("Connect again."))
-    }
-}
-
-impl Flow {
-    /// Moves what can be moved now.
-    fn poll(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-        from: &mut (impl AsyncRead + Unpin),
-        to: &mut (impl AsyncWrite + Unpin),
-        buffer: &mut [u8],
-        count: impl Fn(u64),
-        mut seen: impl FnMut(Head),
-    ) -> Poll<Stop> {
-        for _ in 0..ROUNDS {
-            if ready!(self.poll_send(cx, to)).is_err() {
-                return Poll::Ready(Stop::Broken);
-            }
-            let mut read = ReadBuf::new(buffer);
-            match ready!(Pin::new(&mut *from).poll_read(cx, &mut read)) {
-                Ok(()) if !read.filled().is_empty() => {}
-                Ok(()) | Err(_) => return Poll::Ready(Stop::Ended),
-            }
-            let bytes = read.filled();
-            count(bytes.len() as u64);
-            if self.scanner.scan(bytes, &mut seen).is_err() {
-                return Poll::Ready(Stop::Senseless);
-            }
-            if self.forward(cx, to, bytes).is_err() {
-                return Poll::Ready(Stop::Broken);
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Writes out of the common buffer; only what does not go through is kept.
-    fn forward(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-        to: &mut (impl AsyncWrite + Unpin),
-        mut bytes: &[u8],
-    ) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match Pin::new(&mut *to).poll_write(cx, bytes) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.unsent.extend_from_slice(bytes);
-                    break;
-                }
-            }
-        }
-        self.unflushed = true;
-        Ok(())
-    }
-
-    /// Writes what is left over from before, and what the writer holds itself.
-    fn poll_send(
-        &mut self,
-        cx: &mut TaskContext<'_>,
-        to: &mut (impl AsyncWrite + Unpin),
-    ) -> Poll<io::Result<()>> {
-        while self.sent < self.unsent.len() {
-            match ready!(Pin::new(&mut *to).poll_write(cx, &self.unsent[self.sent..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.sent += written,
-            }
-            self.unflushed = true;
-        }
-        if self.sent > 0 {
-            // An idle session keeps no memory for this.
-            (self.unsent, self.sent) = (Vec::new(), 0);
-        }
-        if self.unflushed {
-            ready!(Pin::new(&mut *to).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// What was read and not written.
-    fn take_unsent(&mut self) -> Vec<u8> {
-        let mut unsent = std::mem::take(&mut self.unsent);
-        unsent.drain(..std::mem::take(&mut self.sent));
-        unsent
     }
 }

@@ -140,6 +140,11 @@ impl AsyncWrite for Local {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::disallowed_methods,
+        reason = "threads of the other side, which have no runtime"
+    )]
+
     use super::*;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

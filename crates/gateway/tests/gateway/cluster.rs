@@ -57,6 +57,9 @@ impl Cluster {
         let template = template(bin);
         let dir = tempfile::Builder::new().prefix("howdah-gw-").tempdir().expect("directory");
         own(dir.path());
+        let other = dir.path().join("o");
+        fs::create_dir(&other).expect("directory");
+        own(&other);
         let status = Command::new("cp")
             .args(["-a", "--reflink=auto"])
             .arg(template)
@@ -80,12 +83,28 @@ impl Cluster {
         self.dir.path().to_owned()
     }
 
+    /// The directory of another socket of the same server: to the gateway it is another server.
+    pub(crate) fn other_dir(&self) -> PathBuf {
+        self.dir.path().join("o")
+    }
+
     /// Kills postmaster and backends as a machine that fails would.
     pub(crate) fn kill(&self) {
         let mut postmaster = self.postmaster.lock().expect("lock");
         let pid = Pid::from_raw(postmaster.id().try_into().expect("pid"));
         let _ = kill(pid, Signal::SIGQUIT);
         let _ = postmaster.wait();
+    }
+
+    /// Stops it in an orderly way, as a restart for maintenance does: sessions are told.
+    pub(crate) async fn stop_fast(&self) {
+        let pid = self.postmaster.lock().expect("lock").id().try_into().expect("pid");
+        kill(Pid::from_raw(pid), Signal::SIGINT).expect("told");
+        let begun = Instant::now();
+        while self.postmaster.lock().expect("lock").try_wait().expect("its status").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Runs SQL as the superuser and returns what it prints.
@@ -194,7 +213,8 @@ fn template(bin: &Path) -> PathBuf {
 fn launch(bin: &Path, dir: &Path, settings: &[String]) -> Child {
     let log = File::create(dir.join("log")).expect("log");
     let mut command = Command::new(bin.join("postgres"));
-    as_owner(&mut command).arg("-D").arg(dir.join("data")).arg("-k").arg(dir);
+    as_owner(&mut command).arg("-D").arg(dir.join("data")).arg("-k");
+    command.arg(format!("{0},{0}/o", dir.display()));
     for setting in SETTINGS.iter().copied().chain(settings.iter().map(String::as_str)) {
         command.args(["-c", setting]);
     }

@@ -6,6 +6,8 @@ mod rig;
 mod hostile;
 mod limits;
 mod login;
+mod losing;
+mod moving;
 mod raw;
 mod relay;
 mod routes;

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 
-use crate::cluster::{Cluster, majors};
+use crate::cluster::majors;
 use crate::rig::{Rig, said, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,27 +211,6 @@ async fn sessions_that_come_and_go_leave_nothing_behind() {
     let stats = rig.gateway.stats();
     assert_eq!((stats.sessions, stats.sessions_total >= 160), (0, true));
     assert_eq!(rig.gateway.sessions().count(tenant.id), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_dies_ends_its_sessions_in_proper_form_and_new_ones_wait_for_it() {
-    let rig = Rig::with(Cluster::start().await, |config| {
-        config.timeouts.ready = Duration::from_secs(20);
-    })
-    .await;
-    let tenant = rig.tenant("a").await;
-    let mut idle = rig.connect(&tenant).await.expect("in");
-    let mut killed = rig.connect(&tenant).await.expect("in");
-    // A backend that is killed says nothing; its client hears it from the gateway.
-    let pid = killed.ask("select pg_backend_pid()").await.parse().expect("pid");
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("killed");
-    assert_eq!(killed.end().await.as_deref(), Some("08006"));
-    // The postmaster then ends all others, which say so themselves.
-    let ended = idle.end().await;
-    assert!(matches!(ended.as_deref(), Some("57P02" | "08006")), "{ended:?}");
-    rig.cluster.kill();
-    let (session, ()) = futures_util::join!(rig.connect(&tenant), rig.cluster.restart());
-    assert_eq!(session.expect("in again").one("select 'again'").await, "again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,496 @@
+//! A session comes to another server: at a planned move, with everything that it has, and after the
+//! loss of its server, with all that is known of it.
+
+use std::future::poll_fn;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_model::route::{Stage, Target};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::errand;
+use super::leg::{self, Opened};
+use super::record::{Script, Tie, Trouble};
+use super::relaying::{End, Relaying};
+use crate::error::{ErrorKind, Fatal};
+use crate::message::Builder;
+use crate::registry::{Order, Standing};
+use crate::routes::Entry;
+use crate::server::{self, OpenError};
+
+/// Between two attempts at a server that does not take sessions yet: the first and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// A session at the server that will be next, opened and filled while the client goes on.
+#[derive(Debug)]
+pub(super) struct Next {
+    dir: Box<Path>,
+    /// The state that it was filled with.
+    generation: u64,
+    /// One task, which ends with the session.
+    opening: JoinSet<Result<Opened, Hindrance>>,
+}
+
+/// Why a session does not come to a server.
+#[derive(Debug)]
+pub(super) enum Hindrance {
+    /// It may pass.
+    NotNow(io::Error),
+    /// It has state that the new server does not take.
+    State(String),
+    /// The server says no, in these words.
+    Refused(Vec<u8>),
+}
+
+impl From<io::Error> for Hindrance {
+    fn from(error: io::Error) -> Self {
+        Self::NotNow(error)
+    }
+}
+
+impl From<OpenError> for Hindrance {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unreachable(error) => Self::NotNow(error),
+            OpenError::Refused(message) if server::sqlstate(&message) != Some(b"57P03") => {
+                let mut builder = Builder::default();
+                builder.copy(&message);
+                Self::Refused(builder.into_bytes())
+            }
+            OpenError::Refused(_) | OpenError::Drift | OpenError::Protocol(_) => {
+                Self::NotNow(io::ErrorKind::ConnectionRefused.into())
+            }
+        }
+    }
+}
+
+impl Relaying {
+    /// Whether it is where its route leads.
+    pub(super) fn is_at_route(&self) -> bool {
+        self.route().is_some_and(|now| Arc::ptr_eq(&now, &self.entry))
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        !self.record.pins().can_move()
+    }
+
+    /// What ties it to its server, in words.
+    fn ties(&self) -> String {
+        let mut words: Vec<String> = self
+            .record
+            .pins()
+            .iter()
+            .filter(|tie| !tie.can_move())
+            .map(|tie| tie.to_string())
+            .collect();
+        if self.identity.startup.replication() {
+            words.push("a replication connection".to_owned());
+        }
+        words.join(", ")
+    }
+
+    fn route(&self) -> Option<Arc<Entry>> {
+        self.context.shared.routes.find(&self.identity.startup.user)
+    }
+
+    fn bound(&self) -> Duration {
+        leg::bound(&self.context)
+    }
+
+    /// Looks at the route, at a boundary, and does what it says.
+    pub(super) async fn attend(&mut self) -> Option<End> {
+        let mut replaced = self.context.shared.routes.subscribe();
+        loop {
+            self.holds.registration.handle.attended();
+            replaced.mark_unchanged();
+            self.wants.pinned = false;
+            let entry = self.route()?;
+            self.entry = entry.clone();
+            match (&entry.route.stage, leg::dir(&entry)) {
+                (Stage::Hold { .. }, _) => {
+                    if let Some(end) = self.take_snapshot().await {
+                        return Some(end);
+                    }
+                    self.leg.as_ref()?;
+                    if self.is_pinned() || self.identity.startup.replication() {
+                        self.stand_pinned();
+                        // It comes here again when it has done something.
+                        self.holds.registration.handle.attend_again();
+                        return None;
+                    }
+                    self.refresh_next().await;
+                    self.stands(Standing::Held);
+                    if let Some(end) = self.wait_held(&mut replaced).await {
+                        return Some(end);
+                    }
+                }
+                (Stage::Prepare { next }, _) => return self.prepare(next).await,
+                (Stage::Open, Some(dir)) if !self.is_at(dir) => {
+                    return self.switch(&entry, dir).await;
+                }
+                (Stage::Open, _) => {
+                    self.next = None;
+                    self.stands(Standing::Running);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn is_at(&self, dir: &Path) -> bool {
+        self.leg.as_ref().is_none_or(|leg| *leg.dir == *dir)
+    }
+
+    fn stands(&self, standing: Standing) {
+        self.holds.registration.handle.stands(standing, None);
+    }
+
+    fn stand_pinned(&mut self) {
+        self.wants.pinned = true;
+        let why = self.ties();
+        self.holds.registration.handle.stands(Standing::Pinned, Some(why));
+    }
+
+    /// Waits while the database is held: until the route is another, or the client has waited for
+    /// its answer as long as it may.
+    async fn wait_held(&mut self, replaced: &mut tokio::sync::watch::Receiver<u64>) -> Option<End> {
+        let handle = self.holds.registration.handle.clone();
+        let longest = self.context.shared.config.timeouts.hold;
+        let (client, up) = (&mut self.client, &mut self.up);
+        let wish = async {
+            let asked = up.has_unread() || up.fill(client).await;
+            if asked {
+                sleep(longest).await;
+            }
+            asked
+        };
+        let ordered = poll_fn(|cx| match handle.poll_order(cx) {
+            Some(order) if order > Order::Attend => std::task::Poll::Ready(order),
+            Some(_) | None => std::task::Poll::Pending,
+        });
+        tokio::select! {
+            // The sender lives as long as the gateway.
+            _ = replaced.changed() => None,
+            order = ordered => Some(End::Ordered(order)),
+            waited = wish => Some(match waited {
+                true => End::Fatal(waited_too_long()),
+                false => End::ClientLeft,
+            }),
+        }
+    }
+
+    /// Asks the server for the state of the session, if it has done anything since that was known.
+    pub(super) async fn take_snapshot(&mut self) -> Option<End> {
+        let Some(leg) = &mut self.leg else { return None };
+        if self.identity.startup.replication() || !std::mem::take(&mut self.wants.ran) {
+            return None;
+        }
+        let script = self.record.snapshot();
+        let script = (script.bytes.as_slice(), script.ready);
+        let bound = self.context.shared.config.timeouts.server;
+        let answer = match errand::run(&mut leg.stream, script, Vec::new(), bound).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(error = %error, "a server went away while it was asked for a session's state");
+                return self.lost_at_boundary().await;
+            }
+        };
+        for message in answer.messages.iter().filter(|message| message.tag == b'S') {
+            self.record.parameter(&message.body);
+        }
+        let mut builder = Builder::default();
+        for message in
+            answer.messages.iter().filter(|message| message.tag == b'S').chain(&answer.asides)
+        {
+            builder.copy(message);
+        }
+        self.down.send(&builder.into_bytes());
+        self.down.read_again(&answer.rest);
+        if let Err(error) = self.record.learn(&answer.messages) {
+            let role = &self.entry.route.role;
+            tracing::warn!(role = %role, error = %error, "a session of `{role}` does not tell its state");
+        }
+        None
+    }
+
+    /// Begins to open and fill a session at the server that will be next.
+    async fn prepare(&mut self, dir: &Path) -> Option<End> {
+        if self.leg.is_none() || self.identity.startup.replication() {
+            return None;
+        }
+        if let Some(end) = self.take_snapshot().await {
+            return Some(end);
+        }
+        self.next = Some(self.begin_next(dir));
+        None
+    }
+
+    fn begin_next(&self, dir: &Path) -> Next {
+        let (identity, entry) = (self.identity.clone(), self.entry.clone());
+        let (script, generation) = (self.record.fill(), self.record.generation());
+        let (bound, to) = (self.bound(), dir.to_path_buf());
+        let openings = self.context.shared.openings.of(entry.route.database_id);
+        let handle = self.holds.registration.handle.clone();
+        let mut opening = JoinSet::new();
+        opening.spawn(async move {
+            let opened = open_filled(&identity, &entry, &to, &script, &openings, bound).await;
+            if opened.is_ok() {
+                handle.is_prepared();
+            }
+            opened
+        });
+        Next { dir: dir.into(), generation, opening }
+    }
+
+    /// Tells the session that is prepared what has changed since, while nothing runs.
+    async fn refresh_next(&mut self) {
+        let Some(next) = self.next.take() else { return };
+        if next.generation == self.record.generation() {
+            self.next = Some(next);
+            return;
+        }
+        let (script, generation, bound) =
+            (self.record.refill(), self.record.generation(), self.bound());
+        let Next { dir, mut opening, .. } = next;
+        let mut refilled = JoinSet::new();
+        refilled.spawn(async move {
+            let mut opened = joined(&mut opening).await?;
+            judge(&opened.bring(&script, bound).await?)?;
+            Ok(opened)
+        });
+        self.next = Some(Next { dir, generation, opening: refilled });
+    }
+
+    /// Goes on at another server, at a boundary.
+    async fn switch(&mut self, entry: &Arc<Entry>, dir: &Path) -> Option<End> {
+        if let Some(end) = self.take_snapshot().await {
+            return Some(end);
+        }
+        self.leg.as_ref()?;
+        if self.is_pinned() || self.identity.startup.replication() {
+            self.context.counters.error(ErrorKind::Evicted);
+            let why = self.ties();
+            tracing::info!(role = %entry.route.role, "a session of `{}` could not be moved: it has {why}", entry.route.role);
+            return Some(End::Fatal(Fatal::terminated(ErrorKind::Evicted)));
+        }
+        match self.next_for(dir).await {
+            Ok(opened) => self.take(opened).await,
+            Err(hindrance) => {
+                // What it had is known; it comes to the new server when that takes it.
+                if let Some(leg) = self.leg.take() {
+                    leg.leave();
+                }
+                if let Hindrance::NotNow(error) = &hindrance {
+                    tracing::debug!(error = %error, "the next server does not take a session yet");
+                }
+                self.detached();
+                self.attach().await
+            }
+        }
+    }
+
+    /// The session at the next server: the one that was prepared, or a new one.
+    async fn next_for(&mut self, dir: &Path) -> Result<Opened, Hindrance> {
+        let (generation, bound) = (self.record.generation(), self.bound());
+        if let Some(mut next) = self.next.take().filter(|next| *next.dir == *dir) {
+            let filled = next.generation == generation;
+            let opened =
+                timeout(bound, joined(&mut next.opening)).await.map_err(io::Error::other)?;
+            // One that could not be prepared is tried once more, with its own reasons.
+            if let Ok(mut opened) = opened {
+                if !filled {
+                    judge(&opened.bring(&self.record.refill(), bound).await?)?;
+                }
+                return Ok(opened);
+            }
+        }
+        let openings = self.context.shared.openings.of(self.entry.route.database_id);
+        open_filled(&self.identity, &self.entry, dir, &self.record.fill(), &openings, bound).await
+    }
+
+    /// Takes a filled session as its own.
+    async fn take(&mut self, mut opened: Opened) -> Option<End> {
+        let script = self.record.finish(&[]);
+        let finished = match opened.bring(&script, self.bound()).await {
+            Ok(troubles) => judge(&troubles),
+            Err(error) => Err(Hindrance::NotNow(error)),
+        };
+        if let Err(Hindrance::State(what)) = finished {
+            return Some(state_lost(&what));
+        }
+        if let Some(leg) = self.leg.take() {
+            leg.leave();
+        }
+        if finished.is_err() {
+            self.detached();
+            return None;
+        }
+        if self.wants.failed {
+            // The client believes in a failed transaction: so there is one.
+            if opened.say((&failed_transaction(), 2), self.bound()).await.is_err() {
+                self.detached();
+                return None;
+            }
+        }
+        self.wants.failed = false;
+        self.wants.listens = false;
+        self.down.send(&self.record.differences(&opened.reported));
+        self.record.moved(opened.reported);
+        self.down.read_again(&opened.rest);
+        self.holds.registration.handle.runs_at(Some(opened.leg.cancellation()));
+        self.leg = Some(opened.leg);
+        self.stands(Standing::Running);
+        self.context.counters.moves.add(1);
+        None
+    }
+
+    /// It has no server now.
+    pub(super) fn detached(&mut self) {
+        self.leg = None;
+        self.next = None;
+        self.up.forget_writer();
+        self.down.forget_reader();
+        self.omens = super::taps::Omens::default();
+        self.wants.ran = false;
+        self.wants.listens = self.record.pins().has(Tie::Listens);
+        self.holds.registration.handle.runs_at(None);
+        self.stands(Standing::Detached);
+    }
+
+    /// Takes a server, as the client wants something, and waits for one within the bound.
+    pub(super) async fn attach(&mut self) -> Option<End> {
+        if let Some(end) = self.pay_debt().await {
+            return end;
+        }
+        let longest = self.context.shared.config.timeouts.hold;
+        // Who only listens has no question that waits for an answer.
+        let mut until = self.up.has_unread().then(|| Instant::now() + longest);
+        let mut replaced = self.context.shared.routes.subscribe();
+        let mut pause = PAUSES.0;
+        loop {
+            self.holds.registration.handle.attended();
+            replaced.mark_unchanged();
+            let Some(entry) = self.route() else {
+                return Some(End::Fatal(Fatal::terminated(ErrorKind::Terminated)));
+            };
+            self.entry = entry.clone();
+            let open = matches!(entry.route.stage, Stage::Open | Stage::Prepare { .. });
+            if let (true, Some(dir)) = (open, leg::dir(&entry)) {
+                match self.next_for(dir).await {
+                    Ok(opened) => {
+                        let end = self.take(opened).await;
+                        if end.is_some() || self.leg.is_some() {
+                            return end;
+                        }
+                    }
+                    Err(Hindrance::State(what)) => return Some(state_lost(&what)),
+                    Err(Hindrance::Refused(words)) => {
+                        return Some(End::Words(ErrorKind::ServerRefused, words));
+                    }
+                    Err(Hindrance::NotNow(error)) => {
+                        tracing::debug!(error = %error, "a session waits for its server");
+                    }
+                }
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Some(End::Fatal(waited_too_long()));
+            }
+            let end = self.pause(&mut replaced, pause, until).await;
+            if end.is_some() {
+                return end;
+            }
+            if until.is_none() && self.up.has_unread() {
+                until = Some(Instant::now() + longest);
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Waits a little for a server, or for news of the route.
+    async fn pause(
+        &mut self,
+        replaced: &mut tokio::sync::watch::Receiver<u64>,
+        pause: Duration,
+        until: Option<Instant>,
+    ) -> Option<End> {
+        let is_held = matches!(self.entry.route.stage, Stage::Hold { .. })
+            || !matches!(self.entry.route.target, Target::Local { .. });
+        let handle = self.holds.registration.handle.clone();
+        let (client, up) = (&mut self.client, &mut self.up);
+        let asked = async {
+            match up.has_unread() {
+                true => std::future::pending().await,
+                false => up.fill(client).await,
+            }
+        };
+        let ordered = poll_fn(|cx| match handle.poll_order(cx) {
+            Some(order) if order > Order::Attend => std::task::Poll::Ready(order),
+            Some(_) | None => std::task::Poll::Pending,
+        });
+        let over = async {
+            match (is_held, until) {
+                (true, Some(until)) => tokio::time::sleep_until(until).await,
+                (true, None) => std::future::pending().await,
+                (false, _) => sleep(pause).await,
+            }
+        };
+        tokio::select! {
+            () = over => None,
+            _ = replaced.changed() => None,
+            order = ordered => Some(End::Ordered(order)),
+            came = asked => (!came).then_some(End::ClientLeft),
+        }
+    }
+}
+
+/// Opens a session and fills it. Few at a time: a server that has just come up is not overrun.
+async fn open_filled(
+    identity: &super::relaying::Identity,
+    entry: &Entry,
+    dir: &Path,
+    script: &Script,
+    openings: &Semaphore,
+    bound: Duration,
+) -> Result<Opened, Hindrance> {
+    let _turn = openings.acquire().await.map_err(io::Error::other)?;
+    let mut opened = leg::open(identity, entry, dir, bound).await?;
+    judge(&opened.bring(script, bound).await?)?;
+    Ok(opened)
+}
+
+async fn joined(opening: &mut JoinSet<Result<Opened, Hindrance>>) -> Result<Opened, Hindrance> {
+    let gone = || io::Error::from(io::ErrorKind::NotConnected);
+    opening.join_next().await.ok_or_else(gone)?.map_err(io::Error::other)?
+}
+
+/// Without what is vital the session cannot go on.
+fn judge(troubles: &[Trouble]) -> Result<(), Hindrance> {
+    match troubles.iter().find(|trouble| trouble.step.is_vital()) {
+        Some(trouble) => Err(Hindrance::State(trouble.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Two simple queries.
+fn failed_transaction() -> Vec<u8> {
+    let mut builder = Builder::default();
+    for text in ["begin\0", "rollback to savepoint \"its transaction was lost with its server\"\0"]
+    {
+        builder.message(b'Q', |body| body.extend_from_slice(text.as_bytes()));
+    }
+    builder.into_bytes()
+}
+
+fn waited_too_long() -> Fatal {
+    Fatal::new(ErrorKind::HoldTimeout, "the database system is not accepting connections")
+        .hint("It has been away for longer than the gateway waits. Connect again.")
+}
+
+fn state_lost(what: &str) -> End {
+    tracing::info!("a session could not be moved: {what}");
+    End::Fatal(Fatal::terminated(ErrorKind::Evicted))
+}

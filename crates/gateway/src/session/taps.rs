@@ -1,0 +1,201 @@
+//! What a session notes of the messages that go by.
+
+use super::flow::Tap;
+use super::inflight::Inflight;
+use super::lost::{Gone, words};
+use super::progress::Progress;
+use super::record::{Extent, Record};
+use crate::frame::{Edit, Message, Step, Watcher};
+use crate::stats::Counters;
+
+/// The longest `Parse` that is kept for another server. A longer one goes through unseen, and its
+/// session cannot be moved while it lives.
+const LONGEST_PARSE: u32 = 1 << 20;
+/// What is looked at of a query's text, for words that change the state of the session.
+const TEXT: u32 = 16 * 1024;
+/// What is looked at of messages that have names in them, errors and notices.
+const NAMES: u32 = 64 * 1024;
+
+/// Between client and server.
+#[derive(Debug)]
+pub struct Up<'a> {
+    /// What runs.
+    pub progress: &'a mut Progress,
+    /// The state of the session.
+    pub record: &'a mut Record,
+    /// What was sent last.
+    pub inflight: &'a mut Inflight,
+    /// The counters of the thread.
+    pub counters: &'a Counters,
+    /// Set when something was asked.
+    pub ran: &'a mut bool,
+    /// Whether it stops after each request, to come to a boundary.
+    pub one_by_one: bool,
+}
+
+impl Watcher for Up<'_> {
+    #[inline]
+    fn look(&self, tag: u8) -> u32 {
+        match tag {
+            b'Q' => TEXT,
+            b'P' => LONGEST_PARSE,
+            b'C' => NAMES,
+            b'B' if self.record.follows_binds() => NAMES,
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, message: &Message<'_>, _: &mut Edit<'_>) -> Step {
+        if self.one_by_one && self.progress.has_whole_request() {
+            return Step::Stop;
+        }
+        self.progress.from_client(message.tag);
+        match message.tag {
+            b'Q' => {
+                self.record.query(message.body, extent(message));
+                self.record.request_ended();
+            }
+            b'P' => self.record.parse(message.body, extent(message)),
+            b'C' => self.record.close(message.body),
+            b'B' if self.record.follows_binds() => self.record.bind(message.body),
+            b'S' | b'F' => self.record.request_ended(),
+            _ => {}
+        }
+        Step::Next
+    }
+}
+
+fn extent(message: &Message<'_>) -> Extent {
+    if message.is_whole() { Extent::Whole } else { Extent::Beginning }
+}
+
+impl Tap for Up<'_> {
+    #[inline]
+    fn moved(&mut self, read: &[u8], _: usize) {
+        self.counters.bytes_to_server.add(read.len() as u64);
+        *self.ran |= !read.is_empty();
+        self.inflight.keep(read);
+    }
+}
+
+/// Between server and client.
+#[derive(Debug)]
+pub struct Down<'a> {
+    /// What runs.
+    pub progress: &'a mut Progress,
+    /// The state of the session.
+    pub record: &'a mut Record,
+    /// What was sent last.
+    pub inflight: &'a mut Inflight,
+    /// The counters of the thread.
+    pub counters: &'a Counters,
+    /// What the server said of its end.
+    pub omens: &'a mut Omens,
+    /// Where in the chunk the answer to what is under way begins.
+    pub answer: usize,
+}
+
+/// What a server says before it goes away.
+#[derive(Debug, Default)]
+pub struct Omens {
+    /// A warning that it crashes, or that a commit was cut while it waited for a standby: what ran
+    /// may have been committed.
+    pub unsure: bool,
+    /// Its last words, a whole message.
+    pub fatal: Option<Vec<u8>>,
+}
+
+impl Omens {
+    /// How it went, unless it has only sent this one session away for a reason of its own.
+    #[must_use]
+    pub fn gone(&self) -> Option<Gone> {
+        let Some(fatal) = &self.fatal else { return Some(Gone::Crash) };
+        let words = words(&fatal[crate::frame::HEADER..]);
+        match words.code {
+            _ if words.severity == b"PANIC" => Some(Gone::Crash),
+            b"57P01" if !self.unsure => Some(Gone::Orderly),
+            b"57P01" | b"57P02" => Some(Gone::Crash),
+            _ => None,
+        }
+    }
+}
+
+impl Watcher for Down<'_> {
+    #[inline]
+    fn look(&self, tag: u8) -> u32 {
+        match tag {
+            b'Z' => 1,
+            b'C' | b'S' | b'E' | b'N' => NAMES,
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, message: &Message<'_>, edit: &mut Edit<'_>) -> Step {
+        match message.tag {
+            b'Z' => {
+                edit.let_go();
+                self.answer = message.at + message.length();
+                self.record.ready(message.first());
+            }
+            // It is true when the ReadyForQuery comes that needs nothing more from the client.
+            b'C' => {
+                if !self.progress.is_quiet() {
+                    edit.hold_back(message.at);
+                }
+                self.record.command_complete(message.body);
+            }
+            b'G' | b'W' => edit.let_go(),
+            b'1' => self.record.parse_complete(),
+            b'3' => self.record.close_complete(),
+            b'S' => self.record.parameter(message.body),
+            b'E' | b'N' => return self.words(message, edit),
+            _ => {}
+        }
+        self.progress.from_server(message.tag, message.first());
+        Step::Next
+    }
+}
+
+impl Down<'_> {
+    #[cold]
+    fn words(&mut self, message: &Message<'_>, edit: &mut Edit<'_>) -> Step {
+        let words = words(message.body);
+        let of_its_end = matches!(words.code, b"57P01" | b"57P02");
+        if message.tag == b'E' && words.is_fatal() && message.is_whole() {
+            let length = message.size + 4;
+            let bytes = [&[b'E'][..], &length.to_be_bytes(), message.body].concat();
+            self.omens.fatal = Some(bytes);
+            // With its last words a server also sends what it had of an answer. The request can
+            // only be sent again when the client has nothing of that.
+            if !self.inflight.is_answered() {
+                edit.hold_back_from(self.answer);
+            }
+            return Step::Stop;
+        }
+        if message.tag == b'N' && of_its_end && words.severity == b"WARNING" && message.is_whole() {
+            self.omens.unsure = true;
+            edit.skip(message.at, message.length());
+            return Step::Next;
+        }
+        if message.tag == b'E' {
+            self.record.error();
+        }
+        self.progress.from_server(message.tag, message.first());
+        Step::Next
+    }
+}
+
+impl Tap for Down<'_> {
+    #[inline]
+    fn moved(&mut self, read: &[u8], passed: usize) {
+        self.answer = 0;
+        self.counters.bytes_to_client.add(read.len() as u64);
+        if self.progress.is_quiet() {
+            self.inflight.settle();
+        } else if passed > 0 {
+            self.inflight.answered();
+        }
+    }
+}
