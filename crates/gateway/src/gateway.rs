@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest;
+use howdah_model::route::Mode;
 use rustix::process::Resource;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -35,11 +36,28 @@ const BACKLOG: u32 = 1024;
 /// The wire proxy in front of every database.
 #[derive(Debug)]
 pub struct Gateway {
-    listener: TcpListener,
-    address: SocketAddr,
+    /// The usual one first.
+    doors: Vec<Door>,
     pub(crate) shared: Arc<Shared>,
     /// Of each thread; the last are those of the listener.
     counters: Vec<Arc<Counters>>,
+}
+
+/// A port, and how those who come by it are served.
+#[derive(Debug)]
+struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+    mode: Mode,
+}
+
+impl Door {
+    fn open(address: SocketAddr, mode: Mode) -> anyhow::Result<Self> {
+        let listener = listen(address)
+            .with_context(|| format!("listen on {address} for clients of databases"))?;
+        let address = listener.local_addr().context("read the gateway's address")?;
+        Ok(Self { listener, address, mode })
+    }
 }
 
 impl Gateway {
@@ -57,9 +75,10 @@ impl Gateway {
             tracing::warn!(error = format!("{error:#}"), "starting without the kept routes");
             howdah_model::route::RouteTable::default()
         });
-        let listener = listen(config.listen)
-            .with_context(|| format!("listen on {} for clients of databases", config.listen))?;
-        let address = listener.local_addr().context("read the gateway's address")?;
+        let mut doors = vec![Door::open(config.listen, Mode::Session)?];
+        if let Some(address) = config.pool_listen {
+            doors.push(Door::open(address, Mode::Transaction)?);
+        }
         let threads = match config.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -77,13 +96,19 @@ impl Gateway {
             mock_secret,
         };
         let counters = (0..=threads).map(|_| Arc::default()).collect();
-        Ok(Self { listener, address, shared: Arc::new(shared), counters })
+        Ok(Self { doors, shared: Arc::new(shared), counters })
     }
 
     /// The address that clients connect to.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.doors[0].address
+    }
+
+    /// The address that clients connect to who take a server for each transaction, if there is one.
+    #[must_use]
+    pub fn pool_addr(&self) -> Option<SocketAddr> {
+        self.doors.get(1).map(|door| door.address)
     }
 
     /// What has been counted so far.
@@ -119,10 +144,10 @@ impl Gateway {
         for (number, counters) in self.counters.iter().skip(1).enumerate() {
             workers.push(Worker::start(number, self.shared.clone(), counters.clone())?);
         }
-        tracing::info!(threads = workers.len(), "the gateway listens on {}", self.address);
+        tracing::info!(threads = workers.len(), "the gateway listens on {}", self.local_addr());
         let result = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            result = self.accept(&workers) => result,
+            result = self.accept_all(&workers) => result,
             ended = tasks.join_next() => Err(anyhow::anyhow!("a task of the gateway ended: {ended:?}")),
         };
         tasks.shutdown().await;
@@ -135,13 +160,18 @@ impl Gateway {
         result
     }
 
-    async fn accept(&self, workers: &[Worker]) -> anyhow::Result<()> {
+    async fn accept_all(&self, workers: &[Worker]) -> anyhow::Result<()> {
+        let doors = self.doors.iter().map(|door| self.accept(door, workers));
+        futures_util::future::try_join_all(doors).await.map(|_| ())
+    }
+
+    async fn accept(&self, door: &Door, workers: &[Worker]) -> anyhow::Result<()> {
         let mut is_told = false;
         loop {
-            match self.listener.accept().await {
+            match door.listener.accept().await {
                 Ok((socket, peer)) => {
                     is_told = false;
-                    self.hand_over(workers, socket, peer)?;
+                    self.hand_over(workers, socket, peer, door.mode)?;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -159,6 +189,7 @@ impl Gateway {
         workers: &[Worker],
         socket: TcpStream,
         peer: SocketAddr,
+        mode: Mode,
     ) -> anyhow::Result<()> {
         let Some((place, handshake)) = self.shared.limits.admit() else {
             self.counters[0].error(ErrorKind::GatewayFull);
@@ -171,7 +202,7 @@ impl Gateway {
         let Ok(socket) = socket.into_std() else { return Ok(()) };
         let idlest = workers.iter().min_by_key(|worker| worker.load());
         let worker = idlest.context("the gateway has no threads")?;
-        worker.give(Arrival { socket, peer, place, handshake })
+        worker.give(Arrival { socket, peer, mode, place, handshake })
     }
 }
 

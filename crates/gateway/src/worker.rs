@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use howdah_model::route::Mode;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -24,6 +25,8 @@ pub struct Arrival {
     pub socket: std::net::TcpStream,
     /// Its address.
     pub peer: SocketAddr,
+    /// How it comes by servers.
+    pub mode: Mode,
     /// Its place among all clients.
     pub place: Place,
     /// Its place among those that are logging in.
@@ -111,7 +114,7 @@ async fn carry(
 }
 
 fn begin(sessions: &mut JoinSet<()>, context: &Context, arrival: Arrival, load: &AtomicUsize) {
-    let Arrival { socket, peer, place, handshake } = arrival;
+    let Arrival { socket, peer, mode, place, handshake } = arrival;
     let Ok(socket) = TcpStream::from_std(socket) else {
         load.fetch_sub(1, Ordering::Relaxed);
         return;
@@ -119,7 +122,7 @@ fn begin(sessions: &mut JoinSet<()>, context: &Context, arrival: Arrival, load: 
     context.counters.clients.add(1);
     let deadline = Instant::now() + context.shared.config.timeouts.handshake;
     let context = context.clone();
-    let hello = Hello { context, socket, peer, place, handshake, deadline };
+    let hello = Hello { context, socket, peer, mode, place, handshake, deadline };
     sessions.spawn(Session::Hello(Box::new(hello)).run());
 }
 

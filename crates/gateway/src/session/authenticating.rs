@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use howdah_model::route::Mode;
 use howdah_model::route::Replication;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
@@ -31,6 +32,8 @@ pub struct Authenticating {
     pub context: Context,
     /// Its connection.
     pub client: Client,
+    /// How it comes by servers.
+    pub mode: Mode,
     /// Its place among all clients.
     pub place: Place,
     /// Its place among those that are logging in.
@@ -44,7 +47,7 @@ pub struct Authenticating {
 impl Authenticating {
     pub(super) async fn step(mut self) -> Session {
         let result = timeout_at(self.deadline, self.prove()).await;
-        let Self { context, client, place, handshake, startup, .. } = self;
+        let Self { context, client, mode, place, handshake, startup, .. } = self;
         let fatal = match result {
             Err(_) => {
                 Fatal::new(ErrorKind::HandshakeTimeout, "canceling authentication due to timeout")
@@ -56,6 +59,7 @@ impl Authenticating {
                 return Session::Connecting(Box::new(Connecting {
                     context,
                     client,
+                    mode,
                     place,
                     startup,
                     entry,

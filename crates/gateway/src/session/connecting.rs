@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use howdah_model::route::{Stage, Target};
+use howdah_model::route::{Mode, Stage, Target};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -36,6 +36,8 @@ pub struct Connecting {
     pub context: Context,
     /// Its connection.
     pub client: Client,
+    /// How it comes by servers, unless its route says by transaction.
+    pub mode: Mode,
     /// Its place among all clients.
     pub place: Place,
     /// What it asked for.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use howdah_model::route::Mode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -30,6 +31,8 @@ pub struct Hello {
     pub socket: TcpStream,
     /// Its address.
     pub peer: SocketAddr,
+    /// How it comes by servers.
+    pub mode: Mode,
     /// Its place among all clients.
     pub place: Place,
     /// Its place among those that are logging in.
@@ -52,7 +55,7 @@ enum Parting {
 
 impl Hello {
     pub(super) async fn step(self) -> Session {
-        let Self { context, socket, peer, place, handshake, deadline } = self;
+        let Self { context, socket, peer, mode, place, handshake, deadline } = self;
         match timeout_at(deadline, greet(&context, socket)).await {
             Err(_) => {
                 context.counters.error(ErrorKind::HandshakeTimeout);
@@ -73,6 +76,7 @@ impl Hello {
                 Session::Authenticating(Box::new(Authenticating {
                     context,
                     client,
+                    mode,
                     place,
                     handshake,
                     deadline,
