@@ -49,6 +49,16 @@ impl<T: ?Sized> Interner<T> {
         value
     }
 
+    /// Gives the value of these bytes to nobody any more, if it is the one that is meant.
+    pub(crate) fn forget(&self, bytes: &[u8], is_meant: impl FnOnce(&T) -> bool) {
+        let hash = self.hasher.hash_one(bytes);
+        let mut shard = self.shard(hash);
+        let known = shard.entries.get(&hash).and_then(Weak::upgrade);
+        if known.is_some_and(|known| is_meant(&known)) {
+            shard.entries.remove(&hash);
+        }
+    }
+
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<T>> {
         // The map's own hasher uses other bits of it.
         let index = usize::try_from(hash >> 60).unwrap_or(0) % SHARDS;

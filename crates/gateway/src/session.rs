@@ -11,6 +11,7 @@ pub mod leg;
 pub mod losing;
 pub mod lost;
 mod moving;
+pub mod names;
 pub mod openings;
 pub mod parting;
 pub mod progress;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::interner::Interner;
 use crate::session::record::Looks;
@@ -13,6 +13,7 @@ pub struct Statement {
     pub id: u64,
     body: Box<[u8]>,
     looks: Looks,
+    outdated: AtomicBool,
 }
 
 impl Statement {
@@ -26,6 +27,13 @@ impl Statement {
     #[must_use]
     pub fn text(&self) -> &[u8] {
         text_of(&self.body)
+    }
+
+    /// Whether its result has another form by now than when it was prepared, as far as a server has
+    /// said so.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
     }
 
     /// What its text shows about changes of the session's state.
@@ -64,9 +72,16 @@ impl Statements {
             || {
                 let id = self.next.fetch_add(1, Ordering::Relaxed);
                 let looks = Looks::at(text_of(body));
-                Arc::new(Statement { id, body: body.into(), looks })
+                let outdated = AtomicBool::new(false);
+                Arc::new(Statement { id, body: body.into(), looks, outdated })
             },
         )
+    }
+
+    /// From now on the same body is another statement, as its result has another form.
+    pub fn renew(&self, statement: &Statement) {
+        statement.outdated.store(true, Ordering::Relaxed);
+        self.known.forget(&statement.body, |known| known.id == statement.id);
     }
 }
 
@@ -85,6 +100,18 @@ mod tests {
         let id = first.id;
         drop(first);
         assert_ne!(statements.intern(b"select 1\0\0\0").id, id);
+    }
+
+    #[test]
+    fn a_renewed_body_is_another_statement() {
+        let statements = Statements::default();
+        let before = statements.intern(b"select 1\0\0\0");
+        statements.renew(&before);
+        let after = statements.intern(b"select 1\0\0\0");
+        assert!(before.is_outdated() && !after.is_outdated() && before.id != after.id);
+        // Who still has the old one changes nothing any more.
+        statements.renew(&before);
+        assert!(Arc::ptr_eq(&after, &statements.intern(b"select 1\0\0\0")));
     }
 
     #[test]
