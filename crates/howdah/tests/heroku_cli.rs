@@ -157,3 +157,49 @@ fn d1_the_official_cli_inspects_promotes_resets_and_queries_databases() {
     assert_eq!(heroku.run("config:get DATABASE_URL -a demo").ok(), second);
     has(&heroku.run("config -a demo").ok(), "HEROKU_POSTGRESQL_");
 }
+
+#[test]
+fn d33_the_official_cli_attaches_a_pool_which_follows_a_promotion() {
+    let heroku = Heroku::start();
+    heroku.run("apps:create demo --no-remote").ok();
+    heroku.run("addons:create heroku-postgresql:standard-0 --name pg-one-1 --wait -a demo").ok();
+    let second = "--name pg-two-2 --as SECOND --wait -a demo";
+    heroku.run(&format!("addons:create heroku-postgresql:standard-0 {second}")).ok();
+    let attached = heroku.run("pg:connection-pooling:attach -a demo");
+    has(&attached.stderr, "Enabling Connection Pooling on");
+    has(&attached.stderr, "Setting DATABASE_CONNECTION_POOL config vars and restarting");
+    has(&attached.stderr, "done, v");
+    assert_eq!(attached.code, 0);
+    let var = |name: &str| heroku.run(&format!("config:get {name} -a demo")).ok();
+    let by_pool = |url: &str| {
+        let (place, database) = url.trim().rsplit_once('/').expect("a database");
+        let (host, _) = place.rsplit_once(':').expect("a port");
+        (host.to_owned(), database.to_owned())
+    };
+    let same_but_for_the_port = |direct: &str, pool: &str| {
+        assert_eq!(by_pool(direct), by_pool(pool), "host, login and database are the same");
+        assert_ne!(direct, pool, "it has a port of its own");
+    };
+    same_but_for_the_port(&var("DATABASE_URL"), &var("DATABASE_CONNECTION_POOL_URL"));
+    has(&heroku.run("addons -a demo").ok(), "DATABASE_CONNECTION_POOL");
+    let info = heroku.run("pg:info DATABASE -a demo").ok();
+    has(&info, "Connection Pooling:");
+    has(&info, "Attached");
+
+    let promoted = heroku.run("pg:promote SECOND -a demo");
+    has(&promoted.stderr, "Reattaching pooler to new leader");
+    assert_eq!(promoted.code, 0);
+    assert_eq!(var("DATABASE_URL"), var("SECOND_URL"));
+    same_but_for_the_port(&var("SECOND_URL"), &var("DATABASE_CONNECTION_POOL_URL"));
+    let named = heroku.run("pg:connection-pooling:attach pg-one-1 --as OLD_POOL -a demo");
+    assert_eq!(named.code, 0, "{named:?}");
+    assert!(var("OLD_POOL_URL").starts_with("postgres://"));
+    heroku.run("addons:detach OLD_POOL -a demo").ok();
+    assert_eq!(var("OLD_POOL_URL").trim(), "");
+
+    let small = "--as SMALL --wait -a demo";
+    heroku.run(&format!("addons:create heroku-postgresql:essential-0 {small}")).ok();
+    let refused = heroku.run("pg:connection-pooling:attach SMALL -a demo");
+    assert_ne!(refused.code, 0);
+    has(&refused.stderr, "You can't perform this operation on Essential-tier databases.");
+}
