@@ -24,7 +24,7 @@ use crate::routes::{Routes, cache};
 use crate::session::Shared;
 use crate::session::losing::Shutdowns;
 use crate::session::openings::Openings;
-use crate::stats::{Counters, Stats};
+use crate::stats::{Counters, Statistics, Stats};
 use crate::tls::Tls;
 use crate::worker::{Arrival, Worker};
 
@@ -90,6 +90,7 @@ impl Gateway {
             routes: Arc::new(Routes::new(kept)),
             sessions: Arc::default(),
             limits,
+            statistics: Statistics::default(),
             openings: Openings::default(),
             shutdowns: Shutdowns::default(),
             shelf: Arc::default(),
@@ -115,6 +116,12 @@ impl Gateway {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats::of(self.counters.iter().map(AsRef::as_ref))
+    }
+
+    /// What the sessions of each credential have done.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.shared.statistics
     }
 
     /// The sessions that are open.

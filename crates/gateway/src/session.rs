@@ -27,7 +27,7 @@ use crate::error::{ErrorKind, Fatal};
 use crate::limits::Limits;
 use crate::registry::Sessions;
 use crate::routes::Routes;
-use crate::stats::Counters;
+use crate::stats::{Counters, Statistics};
 use crate::stream::Client;
 use crate::tls::Tls;
 
@@ -44,6 +44,8 @@ pub struct Shared {
     pub sessions: Arc<Sessions>,
     /// What may be taken on.
     pub limits: Limits,
+    /// What the sessions of each credential have done.
+    pub statistics: Statistics,
     /// How many are opened again at one time.
     pub openings: openings::Openings,
     /// Servers that are known to have been shut down.

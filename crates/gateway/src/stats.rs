@@ -54,14 +54,17 @@ impl Counters {
     }
 }
 
-/// A number that only grows.
+/// A number that only grows, and that one thread alone adds to: a load and a store cost a tenth of
+/// an atomic addition.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds to it.
+    #[inline]
     pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        let sum = self.0.load(Ordering::Relaxed).wrapping_add(count);
+        self.0.store(sum, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {

@@ -93,18 +93,21 @@ impl Relaying {
             }
             Verdict::SendAgain => {
                 counters.sent_again.add(1);
+                self.stats.sent_again();
                 self.settle(Status::Idle);
                 self.up.read_again(&again);
                 return self.attach().await;
             }
             Verdict::FailTransaction => {
                 counters.transactions_lost.add(1);
+                self.stats.lost();
                 self.settle(Status::Failed);
                 self.wants.failed = true;
                 self.answer(&lost::transaction_lost(), Status::Failed, count);
             }
             Verdict::NotDone => {
                 counters.transactions_lost.add(1);
+                self.stats.lost();
                 self.settle(Status::Idle);
                 self.answer(&lost::not_done(), Status::Idle, count);
             }
@@ -115,6 +118,7 @@ impl Relaying {
             }
             Verdict::InDoubt => {
                 counters.in_doubt.add(1);
+                self.stats.in_doubt();
                 self.settle(Status::Idle);
                 self.answer(&lost::in_doubt(), Status::Idle, count);
             }
@@ -209,6 +213,7 @@ impl Relaying {
             }
         };
         self.context.counters.transactions_lost.add(1);
+        self.stats.lost();
         self.progress.settle(status);
         self.wants.failed = status == Status::Failed;
         self.answer(&words, status, 1);

@@ -160,6 +160,7 @@ impl Relaying {
     async fn wait_held(&mut self, replaced: &mut tokio::sync::watch::Receiver<u64>) -> Option<End> {
         let handle = self.holds.registration.handle.clone();
         let longest = self.context.shared.config.timeouts.hold;
+        self.stats.waits(crate::stats::Standing::Held);
         let (client, up) = (&mut self.client, &mut self.up);
         let wish = async {
             let asked = up.has_unread() || up.fill(client).await;
@@ -172,7 +173,7 @@ impl Relaying {
             Some(order) if order > Order::Attend => std::task::Poll::Ready(order),
             Some(_) | None => std::task::Poll::Pending,
         });
-        tokio::select! {
+        let end = tokio::select! {
             // The sender lives as long as the gateway.
             _ = replaced.changed() => None,
             order = ordered => Some(End::Ordered(order)),
@@ -180,7 +181,9 @@ impl Relaying {
                 true => End::Fatal(waited_too_long()),
                 false => End::ClientLeft,
             }),
-        }
+        };
+        self.stats.goes(crate::stats::Standing::Pinned);
+        end
     }
 
     /// Asks the server for the state of the session, if it has done anything since that was known.
@@ -272,7 +275,7 @@ impl Relaying {
         }
         self.leg.as_ref()?;
         if self.is_pinned() || self.identity.startup.replication() {
-            self.context.counters.error(ErrorKind::Evicted);
+            self.stats.move_failed();
             let why = self.ties();
             tracing::info!(role = %entry.route.role, "a session of `{}` could not be moved: it has {why}", entry.route.role);
             return Some(End::Fatal(Fatal::terminated(ErrorKind::Evicted)));
@@ -345,6 +348,7 @@ impl Relaying {
         self.leg = Some(opened.leg);
         self.stands(Standing::Running);
         self.context.counters.moves.add(1);
+        self.stats.moved();
         None
     }
 
@@ -366,6 +370,13 @@ impl Relaying {
         if let Some(end) = self.pay_debt().await {
             return end;
         }
+        self.stats.waits(crate::stats::Standing::Held);
+        let end = self.find_server().await;
+        self.stats.goes(crate::stats::Standing::Pinned);
+        end
+    }
+
+    async fn find_server(&mut self) -> Option<End> {
         let longest = self.context.shared.config.timeouts.hold;
         // Who only listens has no question that waits for an answer.
         let mut until = self.up.has_unread().then(|| Instant::now() + longest);

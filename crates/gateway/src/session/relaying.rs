@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
+use howdah_model::route::Mode;
+
 use super::flow::{Buffers, Flow, Stop, with_buffers};
 use super::inflight::Inflight;
 use super::leg::Leg;
@@ -20,6 +22,7 @@ use crate::registry::{Order, Registration};
 use crate::routes::Entry;
 use crate::scram::ClientKey;
 use crate::startup::Startup;
+use crate::stats::SessionStats;
 use crate::stream::Client;
 
 /// What a session holds for as long as it lasts.
@@ -61,6 +64,7 @@ pub struct Relaying {
     /// A session at the server that will be next.
     pub(super) next: Option<Next>,
     pub(super) wants: Wants,
+    pub(super) stats: SessionStats,
     pub(super) holds: Holds,
 }
 
@@ -117,6 +121,7 @@ impl Relaying {
         holds: Holds,
     ) -> Self {
         context.counters.sessions.add(1);
+        let stats = context.shared.statistics.open(&entry.route, Mode::Session);
         let mut down = Flow::default();
         if !rest.is_empty() {
             down.read_again(&rest);
@@ -135,6 +140,7 @@ impl Relaying {
             entry,
             next: None,
             wants: Wants::default(),
+            stats,
             holds,
         }
     }
@@ -199,10 +205,11 @@ impl Relaying {
     }
 
     fn poll_down(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Poll<Turn> {
-        let Self { leg, client, down, progress, record, inflight, omens, context, .. } = self;
+        let Self { leg, client, down, progress, record, inflight, omens, context, stats, .. } =
+            self;
         let Some(leg) = leg else { return Poll::Pending };
         let counters = &*context.counters;
-        let mut tap = Down { progress, record, inflight, counters, omens, answer: 0 };
+        let mut tap = Down { progress, record, inflight, counters, stats, omens, answer: 0 };
         let stop = ready!(down.poll(cx, &mut leg.stream, client, buffers, &mut tap));
         Poll::Ready(match stop {
             Stop::Ended | Stop::Senseless | Stop::Stopped => Turn::Lost,
@@ -216,11 +223,11 @@ impl Relaying {
         buffers: &mut Buffers,
         one_by_one: bool,
     ) -> Poll<Turn> {
-        let Self { leg, client, up, progress, record, inflight, context, wants, .. } = self;
+        let Self { leg, client, up, progress, record, inflight, context, wants, stats, .. } = self;
         let Some(leg) = leg.as_mut().filter(|leg| !leg.is_deaf) else { return Poll::Pending };
         let counters = &*context.counters;
         let ran = &mut wants.ran;
-        let mut tap = Up { progress, record, inflight, counters, ran, one_by_one };
+        let mut tap = Up { progress, record, inflight, counters, stats, ran, one_by_one };
         let stop = ready!(up.poll(cx, client, &mut leg.stream, buffers, &mut tap));
         match stop {
             Stop::Ended => Poll::Ready(Turn::End(End::ClientLeft)),

@@ -3,10 +3,10 @@
 use super::flow::Tap;
 use super::inflight::Inflight;
 use super::lost::{Gone, words};
-use super::progress::Progress;
+use super::progress::{Progress, Status};
 use super::record::{Extent, Record};
 use crate::frame::{Edit, Message, Step, Watcher};
-use crate::stats::Counters;
+use crate::stats::{Counters, SessionStats, Standing, Transaction};
 
 /// The longest `Parse` that is kept for another server. A longer one goes through unseen, and its
 /// session cannot be moved while it lives.
@@ -27,6 +27,8 @@ pub struct Up<'a> {
     pub inflight: &'a mut Inflight,
     /// The counters of the thread.
     pub counters: &'a Counters,
+    /// The figures of the session.
+    pub stats: &'a mut SessionStats,
     /// Set when something was asked.
     pub ran: &'a mut bool,
     /// Whether it stops after each request, to come to a boundary.
@@ -55,11 +57,15 @@ impl Watcher for Up<'_> {
             b'Q' => {
                 self.record.query(message.body, extent(message));
                 self.record.request_ended();
+                self.stats.asked();
             }
             b'P' => self.record.parse(message.body, extent(message)),
             b'C' => self.record.close(message.body),
             b'B' if self.record.follows_binds() => self.record.bind(message.body),
-            b'S' | b'F' => self.record.request_ended(),
+            b'S' | b'F' => {
+                self.record.request_ended();
+                self.stats.asked();
+            }
             _ => {}
         }
         Step::Next
@@ -74,6 +80,7 @@ impl Tap for Up<'_> {
     #[inline]
     fn moved(&mut self, read: &[u8], _: usize) {
         self.counters.bytes_to_server.add(read.len() as u64);
+        self.stats.bytes_from_client(read.len() as u64);
         *self.ran |= !read.is_empty();
         self.inflight.keep(read);
     }
@@ -90,6 +97,8 @@ pub struct Down<'a> {
     pub inflight: &'a mut Inflight,
     /// The counters of the thread.
     pub counters: &'a Counters,
+    /// The figures of the session.
+    pub stats: &'a mut SessionStats,
     /// What the server said of its end.
     pub omens: &'a mut Omens,
     /// Where in the chunk the answer to what is under way begins.
@@ -154,11 +163,23 @@ impl Watcher for Down<'_> {
             _ => {}
         }
         self.progress.from_server(message.tag, message.first());
+        if message.tag == b'Z' {
+            self.count_answer();
+        }
         Step::Next
     }
 }
 
 impl Down<'_> {
+    #[inline]
+    fn count_answer(&mut self) {
+        let idle = self.progress.status() == Status::Idle;
+        let transaction = if idle { Transaction::Ended } else { Transaction::Open };
+        let rests = idle && self.progress.is_quiet();
+        let next = if rests { Standing::Pinned } else { Standing::Active };
+        self.stats.answered(transaction, next);
+    }
+
     #[cold]
     fn words(&mut self, message: &Message<'_>, edit: &mut Edit<'_>) -> Step {
         let words = words(message.body);
@@ -192,6 +213,7 @@ impl Tap for Down<'_> {
     fn moved(&mut self, read: &[u8], passed: usize) {
         self.answer = 0;
         self.counters.bytes_to_client.add(read.len() as u64);
+        self.stats.bytes_to_client(read.len() as u64);
         if self.progress.is_quiet() {
             self.inflight.settle();
         } else if passed > 0 {
