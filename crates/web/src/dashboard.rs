@@ -7,6 +7,7 @@ mod browser;
 mod change;
 mod database;
 mod pages;
+mod pools;
 mod session;
 
 pub(crate) use apps::{add_database, create, index, show as app};

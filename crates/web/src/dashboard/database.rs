@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::activity::{self, Entry};
 use super::pages::{Notice, Result, moment, page};
+use super::pools::{self, Shown as Pools};
 use super::session::{Bare, Visitor};
 use crate::Web;
 use crate::data::databases::facts;
@@ -39,6 +40,7 @@ struct Page {
     primary: bool,
     credential: Option<Shown>,
     rows: Vec<Row>,
+    pools: Pools,
     activity: Vec<Entry>,
     history: Vec<Transition>,
 }
@@ -57,7 +59,8 @@ pub(super) async fn render(
     credential: Option<Shown>,
     notice: Option<Notice>,
 ) -> Result<Response> {
-    let rows = info::rows(&facts(web, &addon).await?);
+    let (facts, pools) = tokio::join!(facts(web, &addon), pools::of(web, &addon));
+    let rows = info::rows(&facts?);
     let mut conn = web.read().await?;
     let mut history = transitions::list(&mut conn, &[addon.id.0]).await?;
     history.reverse();
@@ -80,6 +83,7 @@ pub(super) async fn render(
         primary,
         credential,
         rows,
+        pools,
         activity,
         history,
     };

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use axum::routing::get;
 use axum::{Json, Router};
 use howdah_control::config::Config;
@@ -236,6 +238,20 @@ impl Admin {
     }
 }
 
+/// The database's page on the dashboard.
+async fn page(ground: &Ground) -> String {
+    let cookie = format!("howdah_session={}", ground.token);
+    let request = Request::get("/databases/postgresql-one")
+        .header("accept", "text/html")
+        .header("cookie", cookie)
+        .body(Body::empty())
+        .expect("a request");
+    let (parts, body) = ground.send(request).await.into_parts();
+    assert_eq!(parts.status, 200);
+    let bytes = to_bytes(body, 1 << 20).await.expect("a body");
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
 const SHOWN: &str = "/howdah/v1/databases/postgresql-one/pool";
 
 #[tokio::test]
@@ -270,8 +286,13 @@ async fn a_databases_own_pools_are_shown_by_credential_and_nobody_elses() {
     assert_eq!(shown["since"], "2026-01-02T03:00:00Z");
     let other = ground.account("other@example.com").await;
     assert_eq!(ground.call_as(&other, "GET", SHOWN, &Value::Null).await.status, 404);
+    let page = page(&ground).await;
+    for text in ["2 active, 1 waiting, 3 idle", "3 of 90, 2 active", "transaction, open"] {
+        assert!(page.contains(text), "{text} in {page}");
+    }
     admin.say(&[]);
     assert_eq!(ground.get(SHOWN).await["pools"], json!([]));
+    assert!(self::page(&ground).await.contains("No client has come"));
 }
 
 #[tokio::test]
@@ -283,5 +304,7 @@ async fn a_gateway_that_is_away_is_said_so() {
     admin.serving.shutdown().await;
     let away = ground.call("GET", SHOWN, Value::Null).await;
     assert_eq!((away.status, away.error().1), (503, "service_unavailable"));
-    assert!(away.error().2.starts_with("The gateway does not say how its pools are: "), "{away:?}");
+    let said = "The gateway does not say how its pools are: ";
+    assert!(away.error().2.starts_with(said), "{away:?}");
+    assert!(page(&ground).await.contains(said), "the page is there all the same");
 }
