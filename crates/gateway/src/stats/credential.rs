@@ -12,7 +12,6 @@ use howdah_model::pool::{Clients, Servers, Totals};
 use howdah_model::route::{Mode, Route};
 use strum::{EnumCount as _, IntoEnumIterator as _};
 
-use super::Counter;
 use super::clock::Moment;
 use super::session::{Figures, SessionStats, Standing};
 use crate::error::ErrorKind;
@@ -44,7 +43,7 @@ pub struct CredentialStats {
     /// left out or counted twice.
     sessions: Mutex<SessionsOf>,
     rare: Rare,
-    errors: [Counter; ErrorKind::COUNT],
+    errors: [Sum; ErrorKind::COUNT],
     idle_servers: AtomicU32,
 }
 
@@ -58,18 +57,32 @@ struct SessionsOf {
 /// What happens too seldom to be counted by session.
 #[derive(Debug, Default)]
 pub(super) struct Rare {
-    waits: Counter,
-    wait_micros: Counter,
+    waits: Sum,
+    wait_micros: Sum,
     longest_wait_micros: AtomicU64,
-    holds: Counter,
-    hold_micros: Counter,
+    holds: Sum,
+    hold_micros: Sum,
     longest_hold_micros: AtomicU64,
-    servers_opened: Counter,
-    pub(super) moves: Counter,
-    pub(super) moves_failed: Counter,
-    pub(super) resent: Counter,
-    pub(super) transactions_lost: Counter,
-    pub(super) commits_in_doubt: Counter,
+    servers_opened: Sum,
+    pub(super) moves: Sum,
+    pub(super) moves_failed: Sum,
+    pub(super) resent: Sum,
+    pub(super) transactions_lost: Sum,
+    pub(super) commits_in_doubt: Sum,
+}
+
+/// A number that any thread may add to.
+#[derive(Debug, Default)]
+pub(super) struct Sum(AtomicU64);
+
+impl Sum {
+    pub(super) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What a credential has now and had since the gateway started.
@@ -258,7 +271,7 @@ fn add(totals: &mut Totals, figures: &Figures) {
     totals.bytes_to_clients += figures.bytes_to_client.get();
 }
 
-fn count_time(time: Duration, count: &Counter, sum: &Counter, longest: &AtomicU64) {
+fn count_time(time: Duration, count: &Sum, sum: &Sum, longest: &AtomicU64) {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     count.add(1);
     sum.add(micros);
