@@ -10,4 +10,5 @@ mod losing;
 mod moving;
 mod raw;
 mod relay;
+mod replication;
 mod routes;
