@@ -23,6 +23,8 @@ pub enum ErrorKind {
     TooManyConnections,
     /// The gateway has all the clients that it can hold.
     GatewayFull,
+    /// The client's address has all the unfinished log-ins that one address may have.
+    TooManyUnfinished,
     /// The database cannot be reached now.
     NotReady,
     /// PostgreSQL has another password for the role than the platform.
@@ -59,7 +61,7 @@ impl ErrorKind {
             Self::NoEncryption | Self::Revoked => "28000",
             Self::InvalidPassword => "28P01",
             Self::WrongDatabase => "3D000",
-            Self::TooManyConnections | Self::GatewayFull => "53300",
+            Self::TooManyConnections | Self::GatewayFull | Self::TooManyUnfinished => "53300",
             Self::NotReady | Self::HoldTimeout | Self::CredentialDrift => "57P03",
             Self::Protocol | Self::HandshakeTimeout => "08P01",
             Self::Unsupported => "0A000",

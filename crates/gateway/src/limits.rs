@@ -1,11 +1,16 @@
 //! Counts that hold across threads. They are touched when a session begins and ends, never between.
 
+pub mod failures;
+pub mod visits;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use howdah_model::ids::DatabaseId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::failures::Failures;
+use self::visits::Visits;
 use crate::config::Capacity;
 
 /// What may be taken on.
@@ -15,6 +20,10 @@ pub struct Limits {
     clients: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     slots: Arc<Mutex<Slots>>,
+    /// The log-ins of each address that are unfinished.
+    pub visits: Visits,
+    /// The log-ins that failed of late.
+    pub failures: Failures,
 }
 
 /// The sessions of each database.
@@ -62,6 +71,8 @@ impl Limits {
             clients: Arc::new(Semaphore::new(capacity.clients)),
             handshakes: Arc::new(Semaphore::new(capacity.handshakes)),
             slots: Arc::default(),
+            visits: Visits::new(capacity.handshakes),
+            failures: Failures::default(),
         }
     }
 

@@ -1,16 +1,18 @@
 //! The client proves that it knows the password of its role.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use howdah_model::route::Mode;
 use howdah_model::route::Replication;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connecting::Connecting;
 use super::{Context, Failure, Refused, Session};
 use crate::error::{ErrorKind, Fatal};
+use crate::limits::visits::Visit;
 use crate::limits::{Handshake, Place};
 use crate::message::{Builder, Inbox, Message, ReadError, take_cstr, take_u32};
 use crate::routes::Entry;
@@ -34,10 +36,16 @@ pub struct Authenticating {
     pub client: Client,
     /// How it comes by servers.
     pub mode: Mode,
+    /// What has come from it and was not read yet.
+    pub inbox: Inbox,
+    /// Its address.
+    pub peer: SocketAddr,
     /// Its place among all clients.
     pub place: Place,
     /// Its place among those that are logging in.
     pub handshake: Handshake,
+    /// Its place among those of its address.
+    pub visit: Visit,
     /// When its log-in must be done.
     pub deadline: Instant,
     /// What it asked for.
@@ -47,7 +55,9 @@ pub struct Authenticating {
 impl Authenticating {
     pub(super) async fn step(mut self) -> Session {
         let result = timeout_at(self.deadline, self.prove()).await;
-        let Self { context, client, mode, place, handshake, startup, .. } = self;
+        let Self {
+            context, client, mode, peer, place, handshake, visit, deadline, startup, ..
+        } = self;
         let fatal = match result {
             Err(_) => {
                 Fatal::new(ErrorKind::HandshakeTimeout, "canceling authentication due to timeout")
@@ -55,7 +65,7 @@ impl Authenticating {
             Ok(Err(Failure::Gone)) => return Session::Over,
             Ok(Err(Failure::Fatal(fatal))) => fatal,
             Ok(Ok((entry, proven))) => {
-                drop(handshake);
+                drop((handshake, visit));
                 return Session::Connecting(Box::new(Connecting {
                     context,
                     client,
@@ -67,24 +77,24 @@ impl Authenticating {
                 }));
             }
         };
+        if fatal.kind == ErrorKind::InvalidPassword {
+            // It holds its place meanwhile, also when it hangs up.
+            let pause = context.shared.limits.failures.note(peer.ip(), &startup.user);
+            sleep_until(deadline.min(Instant::now() + pause)).await;
+        }
         Refused::because(context, client, &fatal)
     }
 
     /// The whole exchange. An unknown role goes through it like any other, and fails at its end.
     async fn prove(&mut self) -> Result<(Arc<Entry>, Proven), Failure> {
-        let binding = match &self.client {
-            Client::Tls(_) => self.context.shared.tls.end_point.clone(),
-            Client::Plain(_) => None,
-        };
+        let binding = self.client.end_point().cloned();
         let offer = self.offer(binding.is_some());
         self.send(&offer).await?;
 
-        let mut inbox = Inbox::default();
         // The offer is the same for all, and while a client answers it the route is looked for: so
         // the time that this takes tells a stranger little.
-        let Self { context, client, startup, .. } = self;
-        let (entry, initial) =
-            futures_util::join!(find(context, startup), response(client, &mut inbox));
+        let Self { context, client, inbox, startup, .. } = self;
+        let (entry, initial) = futures_util::join!(find(context, startup), response(client, inbox));
         let keys = self.keys(entry.as_deref());
         let initial = initial?;
         let (mechanism, first) = parse_initial(&initial.body)?;
@@ -93,11 +103,11 @@ impl Authenticating {
             .map_err(|refusal| self.refuse(refusal))?;
         self.send(&authentication(SASL_CONTINUE, exchange.server_first().as_bytes())).await?;
 
-        let last = response(&mut self.client, &mut inbox).await?;
+        let last = response(&mut self.client, &mut self.inbox).await?;
         let last = std::str::from_utf8(&last.body)
             .map_err(|_| Fatal::protocol("malformed SCRAM message: not text"))?;
         let proven = exchange.finish(last, &keys).map_err(|refusal| self.refuse(refusal))?;
-        if !inbox.into_rest().is_empty() {
+        if !self.inbox.is_empty() {
             return Err(Fatal::protocol("unexpected data after the password").into());
         }
         let entry = entry.ok_or_else(|| Fatal::invalid_password(&self.startup.user))?;

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use howdah_model::route::Mode;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::authenticating::Authenticating;
 use super::{Context, Failure, Refused, Session};
@@ -13,9 +13,10 @@ use crate::cancel;
 use crate::config::Plaintext;
 use crate::error::{ErrorKind, Fatal};
 use crate::limits::{Handshake, Place};
+use crate::message::{Inbox, ReadError};
 use crate::startup::{self, LONGEST_PACKET, Packet, SessionKey, Startup};
 use crate::stream::{self, Client};
-use crate::tls::ALPN;
+use crate::tls::Secured;
 
 /// The first byte of a TLS record of the handshake; no packet of PostgreSQL begins so.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -47,6 +48,13 @@ enum Wish {
     Cancel(SessionKey),
 }
 
+/// A client that has said what it wants.
+struct Greeted {
+    client: Client,
+    inbox: Inbox,
+    wish: Wish,
+}
+
 /// Why they come to nothing. A client that is still there is told.
 enum Parting {
     Gone,
@@ -56,6 +64,11 @@ enum Parting {
 impl Hello {
     pub(super) async fn step(self) -> Session {
         let Self { context, socket, peer, mode, place, handshake, deadline } = self;
+        let Some(visit) = context.shared.limits.visits.begin(peer.ip()) else {
+            let fatal = Fatal::new(ErrorKind::TooManyUnfinished, "sorry, too many clients already")
+                .hint("Too many log-ins from this address are unfinished.");
+            return Refused::because(context, Client::Plain(socket), &fatal);
+        };
         match timeout_at(deadline, greet(&context, socket)).await {
             Err(_) => {
                 context.counters.error(ErrorKind::HandshakeTimeout);
@@ -63,13 +76,16 @@ impl Hello {
             }
             Ok(Err(Parting::Gone)) => Session::Over,
             Ok(Err(Parting::Refused(client, fatal))) => Refused::because(context, client, &fatal),
-            Ok(Ok((client, Wish::Cancel(key)))) => {
-                pass_on(&context, key).await;
+            Ok(Ok(Greeted { client, wish: Wish::Cancel(key), .. })) => {
+                if !pass_on(&context, key).await {
+                    // Who guesses keys has to wait for each.
+                    sleep(context.shared.limits.failures.note(peer.ip(), "")).await;
+                }
                 // Libpq takes TLS that ends without a farewell for a cancel that came to nothing.
                 client.say_goodbye(&[], context.shared.config.timeouts.farewell).await;
                 Session::Over
             }
-            Ok(Ok((client, Wish::Session(startup)))) => {
+            Ok(Ok(Greeted { client, inbox, wish: Wish::Session(startup) })) => {
                 if let Err(fatal) = check_encryption(&context, &client, peer, &startup) {
                     return Refused::because(context, client, &fatal);
                 }
@@ -77,8 +93,11 @@ impl Hello {
                     context,
                     client,
                     mode,
+                    inbox,
+                    peer,
                     place,
                     handshake,
+                    visit,
                     deadline,
                     startup,
                 }))
@@ -87,61 +106,77 @@ impl Hello {
     }
 }
 
-async fn greet(context: &Context, socket: TcpStream) -> Result<(Client, Wish), Parting> {
+async fn greet(context: &Context, mut socket: TcpStream) -> Result<Greeted, Parting> {
     stream::prepare(&socket).map_err(|_| Parting::Gone)?;
-    let mut first = [0; 1];
-    let direct = match socket.peek(&mut first).await {
-        Ok(1) => first[0] == TLS_HANDSHAKE,
-        // Who only looks whether the port is open says nothing.
-        Ok(_) | Err(_) => return Err(Parting::Gone),
+    let mut inbox = Inbox::default();
+    // Who only looks whether the port is open says nothing.
+    let first = inbox.first(&mut socket).await.map_err(|_| Parting::Gone)?;
+    let mut client = if first == TLS_HANDSHAKE {
+        start_direct_tls(context, socket, std::mem::take(&mut inbox)).await?
+    } else {
+        Client::Plain(socket)
     };
-    let mut client =
-        if direct { start_direct_tls(context, socket).await? } else { Client::Plain(socket) };
     for _ in 0..MOST_PACKETS {
-        let packet = match read_packet(&mut client).await {
+        let packet = match read_packet(&mut inbox, &mut client).await {
             Ok(packet) => packet,
             Err(Failure::Gone) => return Err(Parting::Gone),
             Err(Failure::Fatal(fatal)) => return Err(Parting::Refused(client, fatal)),
         };
-        client = match (packet, client) {
-            (Packet::Startup(startup), client) => return Ok((client, Wish::Session(startup))),
-            (Packet::Cancel(key), client) => return Ok((client, Wish::Cancel(key))),
-            (Packet::Ssl, Client::Plain(socket)) => answer_ssl(context, socket).await?,
-            (Packet::GssEnc, Client::Plain(socket)) => answer(socket, b"N").await?,
-            (Packet::Ssl | Packet::GssEnc, client @ Client::Tls(_)) => {
-                let fatal = Fatal::protocol("the connection is encrypted already");
-                return Err(Parting::Refused(client, fatal));
+        let wish = match packet {
+            Packet::Startup(startup) => Wish::Session(startup),
+            Packet::Cancel(key) => Wish::Cancel(key),
+            Packet::Ssl | Packet::GssEnc => {
+                client = answer(context, client, &packet, &inbox).await?;
+                continue;
             }
         };
+        return Ok(Greeted { client, inbox, wish });
     }
     Err(Parting::Refused(client, Fatal::protocol("too many requests for encryption")))
 }
 
-/// Reads exactly one packet: what follows it may be TLS, and what was sent in clear before that
-/// must never count as part of it.
-async fn read_packet(client: &mut Client) -> Result<Packet, Failure> {
-    let length = usize::try_from(client.read_u32().await?).unwrap_or(usize::MAX);
-    if !(8..=LONGEST_PACKET).contains(&length) {
-        return Err(Fatal::protocol("invalid length of startup packet").into());
+async fn read_packet(inbox: &mut Inbox, client: &mut Client) -> Result<Packet, Failure> {
+    match inbox.packet(client, LONGEST_PACKET).await {
+        Ok(packet) => Ok(startup::parse(&packet)?),
+        Err(ReadError::Io(error)) => Err(error.into()),
+        Err(ReadError::Length) => Err(Fatal::protocol("invalid length of startup packet").into()),
     }
-    let mut body = vec![0; length - 4];
-    client.read_exact(&mut body).await?;
-    Ok(startup::parse(&body)?)
 }
 
-async fn answer_ssl(context: &Context, socket: TcpStream) -> Result<Client, Parting> {
-    let Client::Plain(socket) = answer(socket, b"S").await? else { return Err(Parting::Gone) };
-    start_tls(context, socket).await
-}
-
-async fn answer(mut socket: TcpStream, letter: &[u8]) -> Result<Client, Parting> {
+/// Answers a request for encryption. What came after it in clear must never count as a part of what
+/// is encrypted, so there must be nothing.
+async fn answer(
+    context: &Context,
+    client: Client,
+    packet: &Packet,
+    inbox: &Inbox,
+) -> Result<Client, Parting> {
+    let Client::Plain(mut socket) = client else {
+        let fatal = Fatal::protocol("the connection is encrypted already");
+        return Err(Parting::Refused(client, fatal));
+    };
+    let (letter, name) = match packet {
+        Packet::Ssl => (b"S", "SSL"),
+        _ => (b"N", "GSSAPI encryption"),
+    };
+    if !inbox.is_empty() {
+        let fatal = Fatal::protocol(format!("received unencrypted data after {name} request"));
+        return Err(Parting::Refused(Client::Plain(socket), fatal));
+    }
     socket.write_all(letter).await.map_err(|_| Parting::Gone)?;
-    Ok(Client::Plain(socket))
+    match packet {
+        Packet::Ssl => start_tls(context, socket, Vec::new()).await.map(Client::Tls),
+        _ => Ok(Client::Plain(socket)),
+    }
 }
 
-async fn start_tls(context: &Context, socket: TcpStream) -> Result<Client, Parting> {
-    match context.shared.tls.acceptor.accept(socket).await {
-        Ok(stream) => Ok(Client::Tls(Box::new(stream))),
+async fn start_tls(
+    context: &Context,
+    socket: TcpStream,
+    before: Vec<u8>,
+) -> Result<Box<Secured>, Parting> {
+    match context.shared.tls.secure(socket, before).await {
+        Ok(secured) => Ok(Box::new(secured)),
         Err(error) => {
             tracing::debug!(error = %error, "a client's TLS handshake came to nothing");
             context.counters.error(ErrorKind::Protocol);
@@ -152,25 +187,27 @@ async fn start_tls(context: &Context, socket: TcpStream) -> Result<Client, Parti
 
 /// As in PostgreSQL, TLS without a request must name the protocol, so that a client of another
 /// one cannot be led here.
-async fn start_direct_tls(context: &Context, socket: TcpStream) -> Result<Client, Parting> {
-    let client = start_tls(context, socket).await?;
-    let named = match &client {
-        Client::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(ALPN),
-        Client::Plain(_) => false,
-    };
-    if named {
-        return Ok(client);
+async fn start_direct_tls(
+    context: &Context,
+    socket: TcpStream,
+    inbox: Inbox,
+) -> Result<Client, Parting> {
+    let secured = start_tls(context, socket, inbox.into_rest()).await?;
+    if secured.names_postgresql() {
+        return Ok(Client::Tls(secured));
     }
     let fatal = Fatal::protocol("direct SSL connection request without ALPN protocol negotiation");
-    Err(Parting::Refused(client, fatal))
+    Err(Parting::Refused(Client::Tls(secured), fatal))
 }
 
 /// A cancel request may come without TLS, as clients before PostgreSQL 17 always send it so.
-async fn pass_on(context: &Context, key: SessionKey) {
+/// Whether it was for anybody.
+async fn pass_on(context: &Context, key: SessionKey) -> bool {
     let counters = &context.counters;
     let passed_on = cancel::forward(&context.shared.sessions, key).await;
     let counter = if passed_on { &counters.cancels } else { &counters.cancels_unknown };
     counter.add(1);
+    passed_on
 }
 
 fn check_encryption(

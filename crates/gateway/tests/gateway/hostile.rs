@@ -58,12 +58,16 @@ async fn broken_first_packets_are_refused() {
     }
     // What follows a request for TLS in clear must never be taken for a part of the session.
     let smuggled = [&packet(&80_877_103u32.to_be_bytes())[..], &startup("user\0u_a\0")].concat();
-    let answer = send(&rig, &smuggled).await;
-    assert_eq!(answer.first(), Some(&b'S'));
-    assert!(!String::from_utf8_lossy(&answer).contains("SCRAM"));
-    let twice =
-        [packet(&80_877_104u32.to_be_bytes()), packet(&80_877_104u32.to_be_bytes())].concat();
-    let answer = send(&rig, &[&twice[..], &twice[..]].concat()).await;
+    let answer = String::from_utf8_lossy(&send(&rig, &smuggled).await).into_owned();
+    assert!(answer.contains("received unencrypted data after SSL request"), "{answer}");
+    let gssenc = packet(&80_877_104u32.to_be_bytes());
+    let mut stream = TcpStream::connect(rig.address).await.expect("connected");
+    for _ in 0..3 {
+        stream.write_all(&gssenc).await.expect("sent");
+        assert_eq!(stream.read_u8().await.expect("an answer"), b'N');
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an end");
     assert!(String::from_utf8_lossy(&answer).contains("too many requests for encryption"));
     assert_eq!(rig.connect(&tenant).await.expect("in").one("select 'well'").await, "well");
 }
@@ -91,6 +95,62 @@ async fn broken_log_ins_are_refused() {
         assert!(answer.contains(words), "{words}: {answer}");
     }
     assert_eq!(rig.gateway.stats().errors(ErrorKind::Protocol), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tls_handshake_without_an_end_is_cut_off() {
+    let rig = Rig::start().await;
+    // A ClientHello that claims to be as long as can be, in records of one kilobyte.
+    let hello = [&[1, 0, 0xf0, 0][..], &[0; 0xf000]].concat();
+    let records: Vec<u8> = hello
+        .chunks(1024)
+        .flat_map(|part| {
+            let length = u16::try_from(part.len()).expect("small").to_be_bytes();
+            [&[0x16, 3, 1][..], &length, part].concat()
+        })
+        .collect();
+    let mut stream = TcpStream::connect(rig.address).await.expect("connected");
+    let (mut reader, mut writer) = stream.split();
+    let mut answer = Vec::new();
+    let begun = Instant::now();
+    // It may be cut off in the middle of either.
+    let _ = timeout(Duration::from_secs(8), async {
+        futures_util::join!(writer.write_all(&records), reader.read_to_end(&mut answer))
+    })
+    .await
+    .expect("the gateway closes before the time for log-ins is over");
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    until("it is gone", || async { rig.gateway.stats().clients == 0 }).await;
+    assert_eq!(rig.gateway.stats().errors(ErrorKind::Protocol), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_log_ins_cost_little_memory_whatever_they_have_sent() {
+    const COUNT: usize = 500;
+    let rig = Rig::with(Cluster::start().await, |config| {
+        config.timeouts.handshake = Duration::from_secs(60);
+    })
+    .await;
+    let before = resident();
+    // The longest packet but its last byte; and a long one that was only announced.
+    let mut longest = startup(&format!("user\0{}\0", "x".repeat(LONGEST_PACKET - 15)));
+    assert_eq!(longest.len(), LONGEST_PACKET);
+    longest.pop();
+    let announced = u32::try_from(LONGEST_PACKET).expect("small").to_be_bytes();
+    let mut streams = Vec::new();
+    for number in 0..COUNT {
+        let mut stream = TcpStream::connect(rig.address).await.expect("connected");
+        let bytes = if number % 2 == 0 { &longest[..] } else { &announced };
+        stream.write_all(bytes).await.expect("sent");
+        streams.push(stream);
+    }
+    until("all are taken on", || async { rig.gateway.stats().clients == COUNT as u64 }).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let each = resident().saturating_sub(before) * 1024 / COUNT;
+    println!("half log-ins: {each} bytes each");
+    assert!(each < 24 * 1024, "{each} bytes");
+    drop(streams);
+    until("they are gone", || async { rig.gateway.stats().clients == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +262,7 @@ async fn idle_sessions_are_cheap() {
     const IDLE: usize = 2000;
     let rig = Rig::with(Cluster::start().await, |config| {
         config.timeouts.handshake = Duration::from_secs(60);
+        config.capacity.handshakes = 2 * IDLE;
     })
     .await;
     let tenant = rig.tenant("a").await;

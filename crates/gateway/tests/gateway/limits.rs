@@ -1,8 +1,11 @@
 //! How many sessions there may be.
 
+use std::time::{Duration, Instant};
+
 use howdah_gateway::Capacity;
 use howdah_gateway::error::ErrorKind;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::cluster::Cluster;
 use crate::rig::{Rig, until, verifier};
@@ -90,4 +93,48 @@ async fn a_full_gateway_says_so() {
     let told = error.as_db_error().map(|error| error.message().to_owned());
     assert_eq!(told.as_deref(), Some("sorry, too many clients already"), "{error}");
     assert_eq!(rig.gateway.stats().errors(ErrorKind::GatewayFull), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_take_all_unfinished_log_ins() {
+    let rig = Rig::with(Cluster::start().await, |config| {
+        config.capacity = Capacity { clients: 100, handshakes: 6 };
+    })
+    .await;
+    let tenant = rig.tenant("a").await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(rig.address).await.expect("connected"));
+    }
+    until("they are taken on", || async { rig.gateway.stats().clients == 3 }).await;
+    let mut fourth = TcpStream::connect(rig.address).await.expect("connected");
+    let mut answer = Vec::new();
+    fourth.read_to_end(&mut answer).await.expect("an end");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("Too many log-ins from this address are unfinished"), "{answer}");
+    assert_eq!(rig.gateway.stats().errors(ErrorKind::TooManyUnfinished), 1);
+    silent.pop();
+    until("there is room again", || async { rig.connect(&tenant).await.is_ok() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_failing_waits_and_who_knows_the_password_does_not() {
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    let mut wrong = tenant.clone();
+    wrong.password = "no".into();
+    let timed = async |who| {
+        let begun = Instant::now();
+        let outcome = rig.connect(who).await.is_ok();
+        (outcome, begun.elapsed())
+    };
+    for _ in 0..7 {
+        assert!(!timed(&wrong).await.0);
+    }
+    let (entered, taken) = timed(&wrong).await;
+    assert!(!entered && taken >= Duration::from_millis(390), "{taken:?}");
+    // Also while another one waits for its answer.
+    let ((_, waited), (entered, taken)) = futures_util::join!(timed(&wrong), timed(&tenant));
+    assert!(entered && taken < waited, "{taken:?} {waited:?}");
+    assert!(waited >= Duration::from_millis(790), "{waited:?}");
 }

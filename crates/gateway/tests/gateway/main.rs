@@ -3,6 +3,7 @@
 mod cluster;
 mod rig;
 
+mod certificates;
 mod hostile;
 mod limits;
 mod login;
