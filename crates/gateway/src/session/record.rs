@@ -6,6 +6,7 @@
 //! move, which also finds what functions did unseen. Nothing here reads or writes a connection.
 
 mod carried;
+mod glance;
 mod learning;
 mod lexer;
 mod look;

@@ -1,7 +1,7 @@
 //! PostgreSQL's lexer, as far as a look at a text needs it: where words, strings and comments
 //! begin and end. It never fails: what is not understood is a symbol.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr2, memmem};
 
 /// A piece of SQL, without the space and the comments around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,11 +196,6 @@ fn after_comment(mut rest: &[u8]) -> &[u8] {
         };
     }
     rest
-}
-
-/// Whether something comes after the first semicolon.
-pub(super) fn has_several(text: &[u8]) -> bool {
-    memchr(b';', text).is_some_and(|at| !text[at + 1..].trim_ascii().is_empty())
 }
 
 #[cfg(test)]

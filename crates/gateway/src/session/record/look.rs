@@ -6,11 +6,9 @@
 //! server cannot list, and to tell `SET LOCAL` from `SET`.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
-
-use super::lexer::{Lexer, Token, has_several};
+use super::glance::glance;
+use super::lexer::{Lexer, Token};
 
 /// How deep strings within strings are read as code.
 const DEEPEST: usize = 3;
@@ -86,30 +84,6 @@ fn look_closely(text: &[u8], notes: &mut Notes) -> Looks {
     let mut look = Look { looks: Looks::default(), notes };
     look.code(text, 0, Place::Top);
     look.looks
-}
-
-static NEEDLES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(["set_config", "advisory", "temp", "dblink_connect", "replication_slot"])
-        .ok()
-});
-
-/// Whether a text deserves a closer look.
-fn glance(text: &[u8]) -> bool {
-    let first_counts = match Lexer::new(text).next() {
-        Some(Token::Word(word)) => {
-            matches!(word.len(), 2..=7)
-                && [&b"set"[..], b"do", b"load", b"execute", b"declare"]
-                    .iter()
-                    .any(|known| is(word, known))
-        }
-        _ => false,
-    };
-    first_counts
-        || has_several(text)
-        || NEEDLES.as_ref().is_none_or(|needles| needles.is_match(text))
 }
 
 /// Where code stands.
