@@ -283,7 +283,7 @@ impl Relaying {
         match self.next_for(dir).await {
             Ok(opened) => self.take(opened).await,
             Err(hindrance) => {
-                // What it had is known; it comes to the new server when that takes it.
+                // What it had is known; it comes to the new server when its client wants something.
                 if let Some(leg) = self.leg.take() {
                     leg.leave();
                 }
@@ -291,7 +291,7 @@ impl Relaying {
                     tracing::debug!(error = %error, "the next server does not take a session yet");
                 }
                 self.detached();
-                self.attach().await
+                None
             }
         }
     }

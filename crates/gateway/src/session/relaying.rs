@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use howdah_model::route::Mode;
+use howdah_model::route::{Mode, Stage};
 
 use super::flow::{Buffers, Flow, Stop, with_buffers};
 use super::inflight::Inflight;
@@ -147,7 +147,8 @@ impl Relaying {
 
     pub(super) async fn step(mut self) -> Session {
         // What changed while it was opened was told to nobody.
-        let mut end = if self.is_at_route() { None } else { Box::pin(self.attend()).await };
+        let settled = self.is_at_route() && self.entry.route.stage == Stage::Open;
+        let mut end = if settled { None } else { Box::pin(self.attend()).await };
         let end = loop {
             if let Some(end) = end {
                 break end;
@@ -184,7 +185,7 @@ impl Relaying {
                 if attend && (!self.wants.pinned || self.wants.ran || !self.is_at_route()) {
                     return Poll::Ready(Turn::Attend);
                 }
-                if self.record.is_dirty() {
+                if self.record.is_dirty() && self.wants.ran {
                     return Poll::Ready(Turn::Snapshot);
                 }
             } else if attend && self.progress.has_whole_request() {
