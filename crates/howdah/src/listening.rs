@@ -16,14 +16,19 @@ use crate::settings::Settings;
 /// How long a platform may take until everything answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The gateway on its address, with its certificate.
+/// The gateway on its addresses, with its certificate.
 pub(crate) async fn gateway(settings: &Settings, home: &Home) -> Result<Gateway> {
     let names = vec![settings.gateway_host.clone()];
     let authority = tls::ensure(&home.join("tls"), &names).context("make the certificate")?;
-    let config = |listen| howdah_gateway::Config {
-        listen,
-        pool_listen: None,
-        tls: authority.gateway.clone(),
+    let last = home.addresses();
+    let again =
+        |wanted, last: Option<SocketAddr>| again(wanted, last).filter(|last| is_free(*last));
+    let listen = again(settings.gateway_listen, last.map(|last| last.gateway));
+    let pool_listen = again(settings.pool_listen, last.and_then(|last| last.pool));
+    let config = howdah_gateway::Config {
+        listen: listen.unwrap_or(settings.gateway_listen),
+        pool_listen: Some(pool_listen.unwrap_or(settings.pool_listen)),
+        tls: authority.gateway,
         plaintext: settings.plaintext,
         routes: home.join("run/control.sock"),
         cache: home.join("routes.json"),
@@ -34,15 +39,18 @@ pub(crate) async fn gateway(settings: &Settings, home: &Home) -> Result<Gateway>
             ..howdah_gateway::Timeouts::default()
         },
     };
-    let last = home.addresses().map(|last| last.gateway);
-    if let Some(last) = again(settings.gateway_listen, last)
-        && let Ok(gateway) = Gateway::bind(config(last)).await
-    {
-        return Ok(gateway);
-    }
-    Gateway::bind(config(settings.gateway_listen))
-        .await
-        .with_context(|| in_use("gateway", "HOWDAH_GATEWAY_LISTEN", settings.gateway_listen))
+    Gateway::bind(config).await.with_context(|| {
+        if is_free(settings.gateway_listen) && !is_free(settings.pool_listen) {
+            in_use("gateway's pools", "HOWDAH_GATEWAY_POOL_LISTEN", settings.pool_listen)
+        } else {
+            in_use("gateway", "HOWDAH_GATEWAY_LISTEN", settings.gateway_listen)
+        }
+    })
+}
+
+/// Whether an address could be taken now.
+fn is_free(address: SocketAddr) -> bool {
+    std::net::TcpListener::bind(address).is_ok()
 }
 
 /// The address of the API and the dashboard.

@@ -1,7 +1,6 @@
 //! The roles of one machine, wired together.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,10 +92,13 @@ pub(crate) async fn start(
 
     let http = listening::http(settings, home).await?;
     let gateway = listening::gateway(settings, home).await?;
-    let addresses =
-        Addresses { http: http.local_addr()?, gateway: gateway.local_addr(), pool: None };
+    let addresses = Addresses {
+        http: http.local_addr()?,
+        gateway: gateway.local_addr(),
+        pool: gateway.pool_addr(),
+    };
 
-    let control = make_control(settings, held, store.clone(), addresses.gateway)?;
+    let control = make_control(settings, held, store.clone(), &addresses)?;
     howdah_control::check_key(&control).await?;
     control.take_over().await?;
     let agent = home.join("run/agent.sock");
@@ -197,7 +199,7 @@ fn make_control(
     settings: &Settings,
     held: &Held,
     store: Store,
-    gateway: SocketAddr,
+    addresses: &Addresses,
 ) -> Result<Control> {
     let key = held.secret_key(settings.secret_key.clone(), Keyring::generate)?;
     let keyring = Keyring::from_base64(&key).context("read the key that encrypts secrets")?;
@@ -205,8 +207,8 @@ fn make_control(
         pool_size: settings.pool_size,
         var_prefix: settings.var_prefix.clone(),
         gateway_host: settings.gateway_host.clone(),
-        gateway_port: gateway.port(),
-        pool_port: settings.pool_listen.port(),
+        gateway_port: addresses.gateway.port(),
+        pool_port: addresses.pool.unwrap_or(settings.pool_listen).port(),
         gateway_socket: Some(held.home.join("run/gateway.sock")),
     };
     Ok(Control::new(store, keyring, config, Arc::new(SystemClock)))

@@ -135,6 +135,15 @@ impl Platform {
         self.address("gateway")
     }
 
+    /// The address of the gateway's pools.
+    ///
+    /// # Panics
+    /// When the platform was never up.
+    #[must_use]
+    pub fn pool(&self) -> String {
+        self.address("pool")
+    }
+
     fn address(&self, of: &str) -> String {
         let path = self.home().join("run/addresses.json");
         let text = std::fs::read_to_string(&path).expect("the platform's addresses");
