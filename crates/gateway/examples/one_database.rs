@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use howdah_gateway::routes::cache;
-use howdah_gateway::{Capacity, Config, Gateway, Plaintext, Timeouts, tls};
+use howdah_gateway::{Capacity, Commits, Config, Gateway, Plaintext, Timeouts, tls};
 use howdah_model::ids::DatabaseId;
 use howdah_model::route::{Mode, Replication, Route, RouteTable, Stage, Target};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,7 @@ async fn serve() -> anyhow::Result<()> {
         cache: kept,
         threads: threads.parse()?,
         capacity: Capacity::default(),
+        commits: Commits::default(),
         timeouts: Timeouts::default(),
     })
     .await?;

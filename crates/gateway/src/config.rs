@@ -24,8 +24,22 @@ pub struct Config {
     pub threads: usize,
     /// How much is taken on.
     pub capacity: Capacity,
+    /// What is done for commits whose server may go away.
+    pub commits: Commits,
     /// How long is waited.
     pub timeouts: Timeouts,
+}
+
+/// What is done for commits whose server may go away in the middle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Commits {
+    /// The number of each transaction that was begun by `BEGIN` is asked for with its commit, so
+    /// that the next server can be asked what became of it. Costs PostgreSQL one small query more
+    /// for each of them.
+    #[default]
+    Resolve,
+    /// The client is told that the outcome is not known.
+    Tell,
 }
 
 /// A certificate and its key, both in PEM.

@@ -28,5 +28,5 @@ pub mod stream;
 pub mod tls;
 pub mod worker;
 
-pub use config::{Capacity, Config, Plaintext, Timeouts, TlsFiles};
+pub use config::{Capacity, Commits, Config, Plaintext, Timeouts, TlsFiles};
 pub use gateway::Gateway;

@@ -2,6 +2,7 @@
 //! and gives the next; what a state holds is what can be done in it.
 
 pub mod authenticating;
+pub mod commits;
 pub mod connecting;
 pub mod errand;
 pub mod flow;

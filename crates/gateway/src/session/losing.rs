@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::timeout;
 
+use super::commits::{self, Commit, Fate};
+use super::errand;
 use super::leg::{self, Birth, Leg};
 use super::lost::{self, Gone, Request, Verdict, verdict};
 use super::progress::Status;
@@ -116,12 +118,7 @@ impl Relaying {
                 let words = if simple { lost::rolled_back() } else { lost::transaction_lost() };
                 self.answer(&words, Status::Idle, count);
             }
-            Verdict::InDoubt => {
-                counters.in_doubt.add(1);
-                self.stats.in_doubt();
-                self.settle(Status::Idle);
-                self.answer(&lost::in_doubt(), Status::Idle, count);
-            }
+            Verdict::InDoubt => return self.resolve(&again, count).await,
         }
         None
     }
@@ -129,6 +126,52 @@ impl Relaying {
     /// The text of a prepared statement.
     fn text(&self, name: &[u8]) -> Option<Vec<u8>> {
         self.record.statement(name).map(|statement| statement.text().to_vec())
+    }
+
+    /// Finds out what became of a commit, as far as that can be.
+    async fn resolve(&mut self, request: &[u8], count: u32) -> Option<End> {
+        let commit = std::mem::take(&mut self.commit);
+        self.settle(Status::Idle);
+        let (fate, end) = match commit {
+            Commit::Numbered(Some(number)) if count == 1 => self.inquire(number).await,
+            // It has written nothing: there is nothing to be lost.
+            Commit::Numbered(None) if count == 1 => (Fate::Committed, None),
+            _ => (Fate::Unknown, None),
+        };
+        let words = match fate {
+            Fate::Committed => commits::committed(request),
+            Fate::RolledBack => {
+                self.context.counters.transactions_lost.add(1);
+                self.stats.lost();
+                lost::transaction_lost()
+            }
+            Fate::Unknown => {
+                self.context.counters.in_doubt.add(1);
+                self.stats.in_doubt();
+                lost::in_doubt()
+            }
+        };
+        self.answer(&words, Status::Idle, count);
+        end
+    }
+
+    /// Asks the next server. Without one the session ends, and its outcome is not known.
+    async fn inquire(&mut self, number: u64) -> (Fate, Option<End>) {
+        self.wants.answer = true;
+        let end = self.attach().await;
+        self.wants.answer = false;
+        let bound = leg::bound(&self.context);
+        let Some(leg) = self.leg.as_mut().filter(|_| end.is_none()) else {
+            return (Fate::Unknown, end);
+        };
+        let inquiry = commits::inquiry(number);
+        match errand::run(&mut leg.stream, (&inquiry, 2), Vec::new(), bound).await {
+            Ok(answer) => (commits::fate(number, &answer.messages), None),
+            Err(_) => {
+                self.detached();
+                (Fate::Unknown, None)
+            }
+        }
     }
 
     /// Nothing is under way any more.

@@ -379,7 +379,8 @@ impl Relaying {
     async fn find_server(&mut self) -> Option<End> {
         let longest = self.context.shared.config.timeouts.hold;
         // Who only listens has no question that waits for an answer.
-        let mut until = self.up.has_unread().then(|| Instant::now() + longest);
+        let waits = self.up.has_unread() || self.wants.answer;
+        let mut until = waits.then(|| Instant::now() + longest);
         let mut replaced = self.context.shared.routes.subscribe();
         let mut pause = PAUSES.0;
         loop {

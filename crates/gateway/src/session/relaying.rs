@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use howdah_model::route::{Mode, Stage};
 
+use super::commits::Commit;
 use super::flow::{Buffers, Flow, Stop, with_buffers};
 use super::inflight::Inflight;
 use super::leg::Leg;
@@ -16,6 +17,7 @@ use super::progress::Progress;
 use super::record::Record;
 use super::taps::{Down, Omens, Up};
 use super::{Context, Session};
+use crate::config::Commits;
 use crate::error::{ErrorKind, Fatal};
 use crate::limits::{Place, Slot};
 use crate::registry::{Order, Registration};
@@ -58,6 +60,7 @@ pub struct Relaying {
     pub(super) record: Record,
     pub(super) inflight: Inflight,
     pub(super) omens: Omens,
+    pub(super) commit: Commit,
     pub(super) identity: Arc<Identity>,
     /// The route that it was opened by, or moved by last.
     pub(super) entry: Arc<Entry>,
@@ -79,6 +82,8 @@ pub(super) struct Wants {
     pub(super) failed: bool,
     /// It needs a server though its client is silent: it listens.
     pub(super) listens: bool,
+    /// Its client waits for an answer that needs a server.
+    pub(super) answer: bool,
     /// It has said that it cannot be moved; that is looked at again when it has done something.
     pub(super) pinned: bool,
 }
@@ -136,6 +141,7 @@ impl Relaying {
             record,
             inflight: Inflight::default(),
             omens: Omens::default(),
+            commit: Commit::default(),
             identity,
             entry,
             next: None,
@@ -206,11 +212,23 @@ impl Relaying {
     }
 
     fn poll_down(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Poll<Turn> {
-        let Self { leg, client, down, progress, record, inflight, omens, context, stats, .. } =
-            self;
+        let Self {
+            leg,
+            client,
+            down,
+            progress,
+            record,
+            inflight,
+            omens,
+            commit,
+            context,
+            stats,
+            ..
+        } = self;
         let Some(leg) = leg else { return Poll::Pending };
         let counters = &*context.counters;
-        let mut tap = Down { progress, record, inflight, counters, stats, omens, answer: 0 };
+        let mut tap =
+            Down { progress, record, inflight, counters, stats, omens, commit, answer: 0 };
         let stop = ready!(down.poll(cx, &mut leg.stream, client, buffers, &mut tap));
         Poll::Ready(match stop {
             Stop::Ended | Stop::Senseless | Stop::Stopped => Turn::Lost,
@@ -224,11 +242,15 @@ impl Relaying {
         buffers: &mut Buffers,
         one_by_one: bool,
     ) -> Poll<Turn> {
-        let Self { leg, client, up, progress, record, inflight, context, wants, stats, .. } = self;
+        let Self {
+            leg, client, up, progress, record, inflight, context, wants, stats, commit, ..
+        } = self;
         let Some(leg) = leg.as_mut().filter(|leg| !leg.is_deaf) else { return Poll::Pending };
         let counters = &*context.counters;
         let ran = &mut wants.ran;
-        let mut tap = Up { progress, record, inflight, counters, stats, ran, one_by_one };
+        let resolves = context.shared.config.commits == Commits::Resolve;
+        let commit = resolves.then_some(commit);
+        let mut tap = Up { progress, record, inflight, counters, stats, commit, ran, one_by_one };
         let stop = ready!(up.poll(cx, client, &mut leg.stream, buffers, &mut tap));
         match stop {
             Stop::Ended => Poll::Ready(Turn::End(End::ClientLeft)),

@@ -60,6 +60,18 @@ pub fn judge(
     worst
 }
 
+/// Whether a message is a commit and nothing else.
+#[must_use]
+pub fn is_commit(tag: u8, body: &[u8]) -> bool {
+    match tag {
+        b'Q' => script(body) == Command::Commits,
+        b'P' => {
+            body.first() == Some(&0) && cstrings(body).nth(1).map(command) == Some(Command::Commits)
+        }
+        _ => false,
+    }
+}
+
 /// The commands of a simple query.
 fn script(body: &[u8]) -> Command {
     let text = body.strip_suffix(b"\0").unwrap_or(body);

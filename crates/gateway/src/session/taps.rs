@@ -1,5 +1,6 @@
 //! What a session notes of the messages that go by.
 
+use super::commits::Commit;
 use super::flow::Tap;
 use super::inflight::Inflight;
 use super::lost::{Gone, words};
@@ -29,6 +30,8 @@ pub struct Up<'a> {
     pub counters: &'a Counters,
     /// The figures of the session.
     pub stats: &'a mut SessionStats,
+    /// The commit that is under way. `None` when nobody wants to know what becomes of it.
+    pub commit: Option<&'a mut Commit>,
     /// Set when something was asked.
     pub ran: &'a mut bool,
     /// Whether it stops after each request, to come to a boundary.
@@ -48,9 +51,15 @@ impl Watcher for Up<'_> {
     }
 
     #[inline]
-    fn message(&mut self, message: &Message<'_>, _: &mut Edit<'_>) -> Step {
+    fn message(&mut self, message: &Message<'_>, edit: &mut Edit<'_>) -> Step {
         if self.one_by_one && self.progress.has_whole_request() {
             return Step::Stop;
+        }
+        if matches!(message.tag, b'Q' | b'P')
+            && self.is_within()
+            && let Some(commit) = &mut self.commit
+        {
+            commit.before(message, edit);
         }
         self.progress.from_client(message.tag);
         match message.tag {
@@ -69,6 +78,16 @@ impl Watcher for Up<'_> {
             _ => {}
         }
         Step::Next
+    }
+}
+
+impl Up<'_> {
+    /// Whether a transaction is open in which nothing is under way.
+    #[inline]
+    fn is_within(&self) -> bool {
+        self.progress.status() == Status::InTransaction
+            && self.progress.is_quiet()
+            && !self.progress.has_open_batch()
     }
 }
 
@@ -101,6 +120,8 @@ pub struct Down<'a> {
     pub stats: &'a mut SessionStats,
     /// What the server said of its end.
     pub omens: &'a mut Omens,
+    /// The commit that is under way.
+    pub commit: &'a mut Commit,
     /// Where in the chunk the answer to what is under way begins.
     pub answer: usize,
 }
@@ -136,12 +157,17 @@ impl Watcher for Down<'_> {
         match tag {
             b'Z' => 1,
             b'C' | b'S' | b'E' | b'N' => NAMES,
+            b'D' if self.commit.is_asked() => NAMES,
             _ => 0,
         }
     }
 
     #[inline]
     fn message(&mut self, message: &Message<'_>, edit: &mut Edit<'_>) -> Step {
+        if self.commit.is_asked() && !is_fatal(message) && self.commit.answer(message) {
+            edit.skip(message.at, message.length());
+            return Step::Next;
+        }
         match message.tag {
             b'Z' => {
                 edit.let_go();
@@ -208,6 +234,10 @@ impl Down<'_> {
     }
 }
 
+fn is_fatal(message: &Message<'_>) -> bool {
+    message.tag == b'E' && words(message.body).is_fatal()
+}
+
 impl Tap for Down<'_> {
     #[inline]
     fn moved(&mut self, read: &[u8], passed: usize) {
@@ -216,6 +246,7 @@ impl Tap for Down<'_> {
         self.stats.bytes_to_client(read.len() as u64);
         if self.progress.is_quiet() {
             self.inflight.settle();
+            *self.commit = Commit::None;
         } else if passed > 0 {
             self.inflight.answered();
         }

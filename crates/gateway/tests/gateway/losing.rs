@@ -140,6 +140,37 @@ async fn h17_after_a_crash_what_was_under_way_is_in_doubt_and_the_rest_goes_on()
     assert_eq!(heard.expect("in time").expect("one").payload(), "heard");
 }
 
+/// H17: the commit is held up by a lock on what it must check last, and the server crashes in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn h17_a_commit_in_doubt_is_resolved_by_its_number() {
+    for bin in majors() {
+        let rig = Rig::with(Cluster::start_with(&bin).await, |_| {}).await;
+        let tenant = rig.tenant("a").await;
+        let session = rig.connect(&tenant).await.expect("in");
+        ok(&session, "create table t (n int)").await;
+        // A trigger that runs at the commit makes it take its time.
+        let slow = "create function slow() returns trigger language plpgsql as \
+            'begin perform pg_sleep(100); return null; end'; \
+            create constraint trigger slow after insert on t deferrable initially deferred \
+            for each row execute function slow()";
+        ok(&session, slow).await;
+        ok(&session, "begin; insert into t values (1)").await;
+        let asked = session.client.simple_query("commit");
+        let crash = async {
+            runs(&rig, "commit").await;
+            rig.cluster.kill();
+            rig.cluster.restart().await;
+        };
+        let (asked, ()) = futures_util::join!(asked, crash);
+        assert_eq!(code(&asked.expect_err("it did not come about")), "40001");
+        assert_eq!(session.ask("select count(*) from t").await, "0");
+        assert_eq!(rig.gateway.stats().in_doubt, 0);
+        // A transaction that has written nothing has lost nothing.
+        ok(&session, "drop table t; begin; select 1").await;
+        ok(&session, "commit").await;
+    }
+}
+
 /// A query that somebody has killed must not come back to life.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_was_terminated_stays_terminated() {

@@ -13,7 +13,7 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use howdah_gateway::{Capacity, Config, Gateway, Plaintext, Timeouts, tls};
+use howdah_gateway::{Capacity, Commits, Config, Gateway, Plaintext, Timeouts, tls};
 use howdah_model::ids::DatabaseId;
 use howdah_model::route::{Mode, Replication, Route, RouteTable, Stage, Target};
 use howdah_model::scram::Verifier;
@@ -145,6 +145,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         cache: dir.join("routes.json"),
         threads: 2,
         capacity: Capacity::default(),
+        commits: Commits::default(),
         timeouts: Timeouts::default(),
     }
 }
