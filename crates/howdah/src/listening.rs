@@ -34,6 +34,7 @@ pub(crate) async fn gateway(settings: &Settings, home: &Home) -> Result<Gateway>
         cache: home.join("routes.json"),
         threads: settings.gateway_threads.map_or(0, usize::from),
         capacity: howdah_gateway::Capacity::default(),
+        commits: settings.gateway_commits,
         timeouts: howdah_gateway::Timeouts {
             hold: settings.gateway_hold,
             ..howdah_gateway::Timeouts::default()

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use howdah_gateway::Plaintext;
+use howdah_gateway::{Commits, Plaintext};
 use howdah_model::secret::Secret;
 
 /// The port of the gateway's pools, beside its own 5433.
@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) plaintext: Plaintext,
     /// How long the gateway keeps clients waiting for a server that has gone.
     pub(crate) gateway_hold: Duration,
+    pub(crate) gateway_commits: Commits,
     /// The gateway's threads; one for each processor when it is not set.
     pub(crate) gateway_threads: Option<NonZeroUsize>,
     /// Where the platform's own state is; `None` for the cluster that it makes for itself.
@@ -58,6 +59,7 @@ impl Settings {
         let pool_listen = pool_listen(lookup, gateway_listen, &mut problems);
         let plaintext = plaintext(lookup, &mut problems);
         let gateway_hold = hold(lookup, &mut problems);
+        let gateway_commits = commits(lookup, &mut problems);
         let gateway_threads = threads(lookup, &mut problems);
         let pool_size = match lookup("HOWDAH_POOL_SIZE").map(|text| text.parse()) {
             None => 1,
@@ -91,6 +93,7 @@ impl Settings {
                 .unwrap_or_else(|| reachable_host(gateway_listen)),
             plaintext,
             gateway_hold,
+            gateway_commits,
             gateway_threads,
             database_url: lookup("HOWDAH_DATABASE_URL").map(Secret::new),
             bindirs: lookup("HOWDAH_PG_BINDIRS")
@@ -146,6 +149,19 @@ fn plaintext(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>
                 "HOWDAH_GATEWAY_PLAINTEXT is `{other}`; it can be `refuse` or `loopback`"
             ));
             Plaintext::Refused
+        }
+    }
+}
+
+fn commits(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Commits {
+    match lookup("HOWDAH_GATEWAY_COMMITS").as_deref() {
+        None | Some("resolve") => Commits::Resolve,
+        Some("tell") => Commits::Tell,
+        Some(other) => {
+            problems.push(format!(
+                "HOWDAH_GATEWAY_COMMITS is `{other}`; it can be `resolve` or `tell`"
+            ));
+            Commits::Resolve
         }
     }
 }
@@ -249,6 +265,7 @@ mod tests {
             ("HOWDAH_GATEWAY_POOL_LISTEN", "127.0.0.1:5433"),
             ("HOWDAH_GATEWAY_HOLD", "for ever"),
             ("HOWDAH_GATEWAY_THREADS", "0"),
+            ("HOWDAH_GATEWAY_COMMITS", "maybe"),
         ])
         .expect_err("seven problems");
         assert_eq!(problems.lines().count(), 7, "{problems}");

@@ -39,6 +39,11 @@ pub const SETTINGS: &[Setting] = &[
         means: "how long the gateway keeps clients waiting for a server that has gone (seconds, or `1m`)",
     },
     Setting {
+        name: "HOWDAH_GATEWAY_COMMITS",
+        default: "resolve",
+        means: "`tell` saves a small query with each COMMIT; a crash in it then leaves its outcome unknown",
+    },
+    Setting {
         name: "HOWDAH_GATEWAY_THREADS",
         default: "one for each processor",
         means: "threads of the gateway",
