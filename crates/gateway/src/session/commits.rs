@@ -61,7 +61,7 @@ impl Commit {
         match message.tag {
             b'T' | b'C' | b'E' => {}
             b'D' => {
-                *self = Self::Asked(first_column(message.body).and_then(|text| text.parse().ok()))
+                *self = Self::Asked(first_column(message.body).and_then(|text| text.parse().ok()));
             }
             b'Z' => *self = Self::Numbered(number),
             _ => return false,
