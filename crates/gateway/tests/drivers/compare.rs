@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::programs::Program;
-use crate::servers::Both;
+use crate::servers::{Door, Ways};
+use crate::stirring::Spoon;
 
 /// Lines of what was said before a difference that are shown with it.
 const CONTEXT: usize = 12;
@@ -11,12 +12,24 @@ const CONTEXT: usize = 12;
 /// Runs a program straight to a server of a major version and through the gateway.
 pub(crate) async fn program(program: &Program, major: &str) {
     let bin = Path::new("/usr/lib/postgresql").join(major).join("bin");
-    let both = Both::start(&bin, "").await;
-    let (straight, session) = (both.straight(), both.session());
-    let (straight, session) = tokio::join!(program.run(&straight), program.run(&session));
-    keep("straight", major, &straight);
-    keep("session", major, &session);
+    let mut ways = Ways::start(&bin, "").await;
+    let (straight, session, pooled) = (ways.straight(), ways.session(), ways.pooled());
+    let (straight, session, pooled) =
+        tokio::join!(program.run(&straight), program.run(&session), stirred(program, &pooled));
+    ways.stop().await;
+    for (way, said) in [("straight", &straight), ("session", &session), ("pooled", &pooled)] {
+        keep(way, major, said);
+    }
     assert_same(&straight, &session);
+    assert_same(&straight, &pooled);
+}
+
+/// Runs a program while others use the same servers.
+async fn stirred(program: &Program, door: &Door) -> String {
+    let spoon = Spoon::start(door).await;
+    let said = program.run(door).await;
+    spoon.stop().await;
+    said
 }
 
 /// For people who look into a difference: the outputs as files, where they ask for them.

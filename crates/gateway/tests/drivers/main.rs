@@ -14,6 +14,7 @@ mod rig;
 mod compare;
 mod programs;
 mod servers;
+mod stirring;
 mod with_tokio_postgres;
 
 use programs::Program;

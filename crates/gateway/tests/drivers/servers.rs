@@ -1,4 +1,4 @@
-//! Two servers that are alike: one that programs reach straight, and one behind a gateway.
+//! Servers that are alike: one that programs reach straight, and others behind gateways.
 
 use std::fs;
 use std::net::TcpListener;
@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use howdah_gateway::tls;
+use howdah_model::route::Route;
 use nix::unistd::{User, chown};
 
 use crate::cluster::{Cluster, own};
@@ -93,39 +94,59 @@ const PASSWORD: &str = "pass word";
 /// The rounds that PostgreSQL makes; JDBC accepts no fewer.
 const ROUNDS: u32 = 4096;
 
-/// Both ways to a database.
-pub(crate) struct Both {
-    pub(crate) straight: Server,
-    pub(crate) rig: Rig,
-    gateway_ca: PathBuf,
+/// The ways to a database: straight to its server, and through a gateway to others that are alike.
+pub(crate) struct Ways {
+    straight: Server,
+    /// With a server for each session.
+    session: Gatewayed,
+    /// With a server for each transaction.
+    pooled: Gatewayed,
     tenant: Tenant,
+}
+
+/// A server behind a gateway.
+struct Gatewayed {
+    rig: Rig,
     /// Kept for its files.
     _tls: tempfile::TempDir,
 }
 
-impl Both {
-    /// Starts everything; `prepare` is run by the superuser on both servers.
-    pub(crate) async fn start(bin: &Path, prepare: &str) -> Self {
-        let straight = Server::start(bin).await;
+impl Gatewayed {
+    async fn start(bin: &Path) -> Self {
         let Server { cluster, tls, .. } = Server::start(bin).await;
-        let rig = Rig::with(cluster, |_| {}).await;
-        let (tenant, route) = rig.make_with("app", PASSWORD.into(), ROUNDS).await;
+        let pool_listen = Some(([127, 0, 0, 1], 0).into());
+        let rig = Rig::with(cluster, |config| config.pool_listen = pool_listen).await;
+        Self { rig, _tls: tls }
+    }
+
+    fn door(&self, port: u16, tenant: &Tenant) -> Door {
+        let ca = self.rig.dir.path().join("tls/ca.pem");
+        Door { port, ca, tenant: tenant.clone() }
+    }
+}
+
+impl Ways {
+    /// Starts everything; `prepare` is run by the superuser on all servers.
+    pub(crate) async fn start(bin: &Path, prepare: &str) -> Self {
+        let (straight, session, pooled) =
+            tokio::join!(Server::start(bin), Gatewayed::start(bin), Gatewayed::start(bin));
+        let (tenant, route) = session.rig.make_with("app", PASSWORD.into(), ROUNDS).await;
         let Tenant { role, database, .. } = &tenant;
-        for sql in [
-            format!("create role {role} login password '{}'", route.verifier),
-            format!("create database {database} owner {role}"),
-        ] {
-            straight.cluster.sql(&sql).await;
+        for cluster in [&straight.cluster, &pooled.rig.cluster] {
+            let verifier = &route.verifier;
+            cluster.sql(&format!("create role {role} login password '{verifier}'")).await;
+            cluster.sql(&format!("create database {database} owner {role}")).await;
         }
-        for cluster in [&straight.cluster, &rig.cluster] {
-            if !prepare.is_empty() {
+        if !prepare.is_empty() {
+            for cluster in [&straight.cluster, &session.rig.cluster, &pooled.rig.cluster] {
                 cluster.sql(&prepare.replace("ROLE", role)).await;
             }
         }
-        let routes = [route];
-        rig.platform.change(|all| all.extend(routes));
-        let gateway_ca = rig.dir.path().join("tls/ca.pem");
-        Self { straight, rig, gateway_ca, tenant, _tls: tls }
+        for Gatewayed { rig, .. } in [&session, &pooled] {
+            let route = Route { target: rig.target(), ..route.clone() };
+            rig.platform.change(|routes| routes.push(route));
+        }
+        Self { straight, session, pooled, tenant }
     }
 
     /// To PostgreSQL itself.
@@ -134,9 +155,20 @@ impl Both {
         Door { port: self.straight.port, ca, tenant: self.tenant.clone() }
     }
 
-    /// To the gateway, with a server for the whole session.
+    /// To the gateway's usual port.
     pub(crate) fn session(&self) -> Door {
-        let (port, ca) = (self.rig.address.port(), self.gateway_ca.clone());
-        Door { port, ca, tenant: self.tenant.clone() }
+        self.session.door(self.session.rig.address.port(), &self.tenant)
+    }
+
+    /// To the gateway's pooling port.
+    pub(crate) fn pooled(&self) -> Door {
+        let address = self.pooled.rig.gateway.pool_addr().expect("it pools");
+        self.pooled.door(address.port(), &self.tenant)
+    }
+
+    /// Stops the gateways.
+    pub(crate) async fn stop(&mut self) {
+        self.session.rig.stop().await;
+        self.pooled.rig.stop().await;
     }
 }
