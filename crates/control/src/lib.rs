@@ -10,6 +10,7 @@ pub mod engine;
 pub mod gateway;
 mod key_check;
 pub mod keyring;
+pub mod metrics;
 mod news;
 mod observations;
 mod operations;

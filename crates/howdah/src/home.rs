@@ -162,6 +162,25 @@ impl Held {
         }
     }
 
+    /// What opens the platform's figures: the given token, else the one of the home, else a new one.
+    /// Nothing depends on it but those who were given it.
+    pub(crate) fn metrics_token(
+        &self,
+        given: Option<Secret>,
+        fresh: impl FnOnce() -> Secret,
+    ) -> Result<Secret> {
+        if let Some(token) = given {
+            return Ok(token);
+        }
+        let path = self.home.join("metrics.token");
+        if let Some(token) = read_private(&path)? {
+            return Ok(token);
+        }
+        let token = fresh();
+        replace(&path, token.reveal().as_bytes())?;
+        Ok(token)
+    }
+
     fn has_participants(&self) -> bool {
         fs::read_dir(self.home.join("p")).is_ok_and(|mut entries| entries.next().is_some())
     }
@@ -176,28 +195,34 @@ impl Held {
             return Ok(key);
         }
         let path = self.home.join("secret.key");
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                // One that was put back from a copy may be readable for everybody.
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
-                    .with_context(|| format!("keep {} from others", path.display()))?;
-                Ok(Secret::new(text.trim().to_owned()))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // That file comes after the key.
-                if self.home.join("platform.json").exists() {
-                    bail!(
-                        "{} is missing, and what was encrypted with it cannot be read without it\n\
-                         Put it back, or set HOWDAH_SECRET_KEY to what it held",
-                        path.display()
-                    );
-                }
-                let key = fresh();
-                replace(&path, key.reveal().as_bytes())?;
-                Ok(key)
-            }
-            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        if let Some(key) = read_private(&path)? {
+            return Ok(key);
         }
+        // That file comes after the key.
+        if self.home.join("platform.json").exists() {
+            bail!(
+                "{} is missing, and what was encrypted with it cannot be read without it\n\
+                 Put it back, or set HOWDAH_SECRET_KEY to what it held",
+                path.display()
+            );
+        }
+        let key = fresh();
+        replace(&path, key.reveal().as_bytes())?;
+        Ok(key)
+    }
+}
+
+/// The secret in a file, which is kept from others: one that was put back from a copy may be
+/// readable for everybody. None when there is no such file.
+fn read_private(path: &Path) -> Result<Option<Secret>> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+                .with_context(|| format!("keep {} from others", path.display()))?;
+            Ok(Some(Secret::new(text.trim().to_owned())))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
 
@@ -251,6 +276,21 @@ mod tests {
         assert_eq!(held.secret_key(None, || Secret::new("other".into())).expect("read"), key);
         let mode = fs::metadata(dir.path().join("secret.key")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_token_of_the_figures_is_made_once_and_kept_from_others() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let held = Home::new(dir.path()).expect("short enough").hold().expect("free");
+        let token = |given: Option<&str>, fresh: &str| {
+            let given = given.map(|text| Secret::new(text.into()));
+            held.metrics_token(given, || Secret::new(fresh.into())).expect("a token")
+        };
+        assert_eq!(token(Some("given"), "a").reveal(), "given");
+        assert_eq!(token(None, "a").reveal(), "a");
+        assert_eq!(token(None, "b").reveal(), "a");
+        let file = fs::metadata(dir.path().join("metrics.token")).expect("there");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

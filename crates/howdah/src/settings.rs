@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) run_as: Option<String>,
     pub(crate) pool_size: u32,
     pub(crate) secret_key: Option<Secret>,
+    /// What opens `GET /metrics`.
+    pub(crate) metrics_token: Option<Secret>,
     pub(crate) var_prefix: String,
     pub(crate) log: String,
 }
@@ -70,6 +72,7 @@ impl Settings {
             }
         };
         let secret_key = secret(lookup, "HOWDAH_SECRET_KEY", &mut problems);
+        let metrics_token = secret(lookup, "HOWDAH_METRICS_TOKEN", &mut problems);
         let var_prefix =
             lookup("HOWDAH_VAR_PREFIX").unwrap_or_else(|| "HEROKU_POSTGRESQL".to_owned());
         if var_prefix.parse::<howdah_model::name::AttachmentName>().is_err() {
@@ -103,6 +106,7 @@ impl Settings {
             run_as: lookup("HOWDAH_RUN_AS"),
             pool_size,
             secret_key,
+            metrics_token,
             var_prefix,
             log: lookup("HOWDAH_LOG").unwrap_or_else(|| "info".to_owned()),
         })

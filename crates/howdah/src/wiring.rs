@@ -10,6 +10,7 @@ use howdah_cluster::{RunAs, Template};
 use howdah_control::Control;
 use howdah_control::clock::SystemClock;
 use howdah_control::keyring::Keyring;
+use howdah_control::metrics;
 use howdah_model::agent::Installed;
 use howdah_model::ids::ServerId;
 use howdah_store::Store;
@@ -119,7 +120,9 @@ pub(crate) async fn start(
     running.role("control plane", async move { worker.run(cancel).await });
     let routes = howdah_web::internal_router(control.clone());
     running.role("internal API", serve_unix(internal, routes, stop.clone()));
-    let api = howdah_web::router(howdah_web::App::new(control));
+    let metrics = held.metrics_token(settings.metrics_token.clone(), metrics::Token::generate)?;
+    let app = howdah_web::App::new(control).with_metrics(metrics::Token::new(metrics));
+    let api = howdah_web::router(app);
     running.role("API", serve_tcp(http, api, stop.clone()));
     running.role("gateway", async move { gateway.run(stop).await });
     tokio::select! {

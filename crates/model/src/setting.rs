@@ -94,6 +94,11 @@ pub const SETTINGS: &[Setting] = &[
         means: "key that encrypts stored secrets: 32 bytes in Base64 (or HOWDAH_SECRET_KEY_FILE)",
     },
     Setting {
+        name: "HOWDAH_METRICS_TOKEN",
+        default: "the file metrics.token, of mode 0600, below HOWDAH_HOME",
+        means: "bearer token for Prometheus at /metrics (or HOWDAH_METRICS_TOKEN_FILE)",
+    },
+    Setting {
         name: "HOWDAH_VAR_PREFIX",
         default: "HEROKU_POSTGRESQL",
         means: "prefix of the config vars of second and further databases",

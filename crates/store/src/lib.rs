@@ -23,6 +23,7 @@ pub mod collaborators;
 pub mod config_vars;
 pub mod credentials;
 pub mod databases;
+pub mod figures;
 pub mod machines;
 pub mod observations;
 pub mod operations;

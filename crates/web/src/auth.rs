@@ -81,7 +81,8 @@ fn origin(headers: &HeaderMap) -> String {
     format!("{scheme}://{host}")
 }
 
-fn token(headers: &HeaderMap) -> Option<Secret> {
+/// The token of a request, as `Bearer TOKEN` or as the password of `Basic`.
+pub(crate) fn token(headers: &HeaderMap) -> Option<Secret> {
     let (scheme, rest) = authorization(headers)?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(Secret::new(rest.to_owned()));

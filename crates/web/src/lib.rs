@@ -8,6 +8,7 @@ mod data;
 mod error;
 mod howdah;
 mod internal;
+mod metrics;
 mod not_offered;
 mod object;
 mod observe;

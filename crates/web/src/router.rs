@@ -9,7 +9,7 @@ use crate::data::{credentials, databases, pooling};
 use crate::error::Error;
 use crate::platform::{account, addons, apps, attachments, config_vars, releases, resolve};
 use crate::web::{App, Web};
-use crate::{auth, dashboard, howdah, not_offered, observe, repeat};
+use crate::{auth, dashboard, howdah, metrics, not_offered, observe, repeat};
 
 /// The most bytes of a request's body.
 const BODY: usize = 1 << 20;
@@ -144,9 +144,10 @@ routes! { NOT_OFFERED, refused:
     get    "/reports/{report}"                                                not_offered::diagnose;
 }
 
-// Those that need none.
+// Those that need no account's token.
 routes! { OPEN, open:
     get    "/health"                                     howdah::health;
+    get    "/metrics"                                    metrics::show;
     post   "/oauth/authorizations"                       account::authorize;
     post   "/howdah/v1/accounts"                         account::sign_up;
 }

@@ -3,11 +3,13 @@
 
 mod access;
 mod addons;
+mod admin;
 mod agent;
 mod apps;
 mod dashboard;
 mod databases;
 mod every_route;
 mod ground;
+mod metrics;
 mod pooling;
 mod repeated;

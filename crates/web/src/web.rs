@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use howdah_control::Control;
+use howdah_control::metrics::Token;
 use howdah_control::requests::{addons, apps};
 use howdah_store::ReadConnection;
 use howdah_store::addons::Addon;
@@ -16,13 +17,20 @@ use crate::repeat::Work;
 #[derive(Clone, Debug)]
 pub struct App {
     control: Control,
+    metrics: Option<Token>,
 }
 
 impl App {
     /// The HTTP part of a control plane.
     #[must_use]
     pub fn new(control: Control) -> Self {
-        Self { control }
+        Self { control, metrics: None }
+    }
+
+    /// With a token that opens `GET /metrics`. Without one nobody does.
+    #[must_use]
+    pub fn with_metrics(self, token: Option<Token>) -> Self {
+        Self { metrics: token, ..self }
     }
 }
 
@@ -43,6 +51,10 @@ impl Web {
 
     pub(crate) fn control(&self) -> &Control {
         &self.0.app.control
+    }
+
+    pub(crate) fn metrics_token(&self) -> Option<&Token> {
+        self.0.app.metrics.as_ref()
     }
 
     pub(crate) fn work(&self) -> &Work {

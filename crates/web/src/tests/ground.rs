@@ -12,8 +12,10 @@ use howdah_control::Control;
 use howdah_control::clock::SystemClock;
 use howdah_control::config::Config;
 use howdah_control::keyring::Keyring;
+use howdah_control::metrics::Token;
 use howdah_control::requests::accounts;
 use howdah_model::ids::ServerId;
+use howdah_model::secret::Secret;
 use howdah_store::Store;
 use howdah_store::servers::Server;
 use howdah_testkit::scratch::Scratch;
@@ -33,8 +35,11 @@ pub(super) struct Ground {
     /// A token of `dev@example.com`.
     pub(super) token: String,
     _work: JoinSet<anyhow::Result<()>>,
-    _scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
+
+/// What opens `/metrics`.
+pub(super) const METRICS: &str = "m-1";
 
 /// An answer: status, JSON body, headers.
 #[derive(Debug)]
@@ -88,9 +93,10 @@ impl Ground {
         let mut work = JoinSet::new();
         let engine = control.clone();
         work.spawn(async move { engine.run(CancellationToken::new()).await });
-        let router = crate::router(App::new(control.clone()));
+        let metrics = Token::new(Secret::new(METRICS.to_owned()));
+        let router = crate::router(App::new(control.clone()).with_metrics(metrics));
         let token = String::new();
-        let mut ground = Self { control, agent, router, token, _work: work, _scratch: scratch };
+        let mut ground = Self { control, agent, router, token, _work: work, scratch };
         ground.token = ground.account("dev@example.com").await;
         ground
     }

@@ -1,19 +1,12 @@
 //! Connection pooling: attachments whose URL leads to the gateway's pools.
 
-use std::sync::{Arc, Mutex};
-
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use axum::routing::get;
-use axum::{Json, Router};
-use howdah_control::config::Config;
 use howdah_model::ids::CredentialId;
-use howdah_model::pool::PoolReport;
 use howdah_store::credentials::{self, Credential};
 use serde_json::{Value, json};
-use tokio::net::UnixListener;
-use tokio::task::JoinSet;
 
+use super::admin::Admin;
 use super::ground::Ground;
 
 const POOL: &str = "DATABASE_CONNECTION_POOL";
@@ -188,53 +181,6 @@ async fn d28_both_urls_change_with_the_password() {
         assert_ne!(before[name], after[name], "{name}");
         let start = format!("postgres://rotated:another@127.0.0.1:{port}/");
         assert!(text(&after, name).starts_with(&start), "{after}");
-    }
-}
-
-/// A gateway's admin socket that says what it was told to say.
-struct Admin {
-    report: Arc<Mutex<Value>>,
-    dir: tempfile::TempDir,
-    serving: JoinSet<()>,
-}
-
-impl Admin {
-    fn new() -> Self {
-        let report = Arc::new(Mutex::new(Value::Null));
-        let dir = tempfile::tempdir().expect("a directory");
-        let said = report.clone();
-        let answer = async move || Json(said.lock().expect("whole").clone());
-        let router = Router::new().route("/pools", get(answer));
-        let listener = UnixListener::bind(dir.path().join("g")).expect("listen");
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, router).await.expect("serve") });
-        Self { report, dir, serving }
-    }
-
-    fn config(&self) -> Config {
-        let gateway_socket = Some(self.dir.path().join("g"));
-        Config { pool_size: 0, gateway_socket, ..Config::default() }
-    }
-
-    /// Says this of pools, each by its database, role and mode.
-    fn say(&self, pools: &[(&Value, &str, &str)]) {
-        let pool = |(database, role, mode): &(&Value, &str, &str)| {
-            json!({
-                "database_id": database, "database": "d1", "role": role, "mode": mode,
-                "clients": { "active": 2, "waiting": 1, "idle": 3 },
-                "servers": { "active": 2, "pinned": 0, "idle": 1 },
-                "size": 90, "connection_limit": 120,
-                "totals": { "transactions": 7, "errors": { "server_lost": 1 } },
-            })
-        };
-        let report = json!({
-            "at": "2026-01-02T03:04:05Z", "since": "2026-01-02T03:00:00Z",
-            "pools": pools.iter().map(pool).collect::<Value>(),
-        });
-        // What is said must be what a gateway says.
-        let read = serde_json::from_value::<PoolReport>(report.clone());
-        assert_eq!(read.expect("a report").pools.len(), pools.len());
-        *self.report.lock().expect("whole") = report;
     }
 }
 
