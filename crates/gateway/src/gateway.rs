@@ -9,13 +9,17 @@ use anyhow::Context as _;
 use aws_lc_rs::digest;
 use howdah_model::route::Mode;
 use rustix::process::Resource;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Capacity, Config};
 use crate::error::{ErrorKind, Fatal};
+use crate::handover::Listeners;
+use crate::handover::elders::Elders;
+use crate::handover::figures::Figures;
+use crate::handover::station::Socket;
 use crate::hold;
 use crate::limits::Limits;
 use crate::registry::{Order, Sessions};
@@ -24,40 +28,21 @@ use crate::routes::{Routes, cache};
 use crate::session::Shared;
 use crate::session::losing::Shutdowns;
 use crate::session::openings::Openings;
+use crate::stats::report::report;
 use crate::stats::{Counters, Statistics, Stats};
 use crate::tls::Tls;
 use crate::worker::{Arrival, Worker};
 
 /// How long nothing is accepted when the system has no room for another connection.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(100);
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
 
 /// The wire proxy in front of every database.
 #[derive(Debug)]
 pub struct Gateway {
-    /// The usual one first.
-    doors: Vec<Door>,
+    listeners: Listeners,
     pub(crate) shared: Arc<Shared>,
     /// Of each thread; the last are those of the listener.
     counters: Vec<Arc<Counters>>,
-}
-
-/// A port, and how those who come by it are served.
-#[derive(Debug)]
-struct Door {
-    listener: TcpListener,
-    address: SocketAddr,
-    mode: Mode,
-}
-
-impl Door {
-    fn open(address: SocketAddr, mode: Mode) -> anyhow::Result<Self> {
-        let listener = listen(address)
-            .with_context(|| format!("listen on {address} for clients of databases"))?;
-        let address = listener.local_addr().context("read the gateway's address")?;
-        Ok(Self { listener, address, mode })
-    }
 }
 
 impl Gateway {
@@ -69,16 +54,23 @@ impl Gateway {
     ///
     /// [`run`]: Gateway::run
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        Self::bind_with(config, Vec::new()).await
+    }
+
+    /// The same with the listening sockets of the gateway that this one takes over from.
+    ///
+    /// # Errors
+    /// As [`bind`](Gateway::bind).
+    pub async fn bind_with(config: Config, given: Vec<Socket>) -> anyhow::Result<Self> {
         let tls = Tls::load(&config.tls)?;
         let mock_secret = mock_secret(&config)?;
         let kept = cache::load(&config.cache).unwrap_or_else(|error| {
             tracing::warn!(error = format!("{error:#}"), "starting without the kept routes");
             howdah_model::route::RouteTable::default()
         });
-        let mut doors = vec![Door::open(config.listen, Mode::Session)?];
-        if let Some(address) = config.pool_listen {
-            doors.push(Door::open(address, Mode::Transaction)?);
-        }
+        let pool = config.pool_listen.map(|address| (Mode::Transaction, address));
+        let wanted: Vec<_> = [(Mode::Session, config.listen)].into_iter().chain(pool).collect();
+        let listeners = Listeners::open(&wanted, given)?;
         let threads = match config.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -91,25 +83,39 @@ impl Gateway {
             sessions: Arc::default(),
             limits,
             statistics: Statistics::default(),
+            elders: Elders::default(),
             openings: Openings::default(),
             shutdowns: Shutdowns::default(),
             shelf: Arc::default(),
             mock_secret,
         };
         let counters = (0..=threads).map(|_| Arc::default()).collect();
-        Ok(Self { doors, shared: Arc::new(shared), counters })
+        Ok(Self { listeners, shared: Arc::new(shared), counters })
     }
 
     /// The address that clients connect to.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.doors[0].address
+        // There is always one, and it comes first.
+        self.listeners.ports()[0].address
     }
 
     /// The address that clients connect to who take a server for each transaction, if there is one.
     #[must_use]
     pub fn pool_addr(&self) -> Option<SocketAddr> {
-        self.doors.get(1).map(|door| door.address)
+        self.listeners.address(Mode::Transaction)
+    }
+
+    /// The listening sockets.
+    #[must_use]
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// Clients that are connected, those that are being parted from included.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.shared.limits.clients()
     }
 
     /// What has been counted so far.
@@ -122,6 +128,21 @@ impl Gateway {
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.shared.statistics
+    }
+
+    /// All figures of this process.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let pools = report(&self.shared.statistics, &self.shared.routes);
+        Figures { pools, stats: self.stats() }
+    }
+
+    /// Reads the certificate again, for clients that come from now on.
+    ///
+    /// # Errors
+    /// When it cannot be used; the one at hand is then shown as before.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.shared.tls.reload()
     }
 
     /// The sessions that are open.
@@ -154,7 +175,7 @@ impl Gateway {
         tracing::info!(threads = workers.len(), "the gateway listens on {}", self.local_addr());
         let result = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            result = self.accept_all(&workers) => result,
+            result = self.accept(&workers) => result,
             ended = tasks.join_next() => Err(anyhow::anyhow!("a task of the gateway ended: {ended:?}")),
         };
         tasks.shutdown().await;
@@ -167,18 +188,13 @@ impl Gateway {
         result
     }
 
-    async fn accept_all(&self, workers: &[Worker]) -> anyhow::Result<()> {
-        let doors = self.doors.iter().map(|door| self.accept(door, workers));
-        futures_util::future::try_join_all(doors).await.map(|_| ())
-    }
-
-    async fn accept(&self, door: &Door, workers: &[Worker]) -> anyhow::Result<()> {
+    async fn accept(&self, workers: &[Worker]) -> anyhow::Result<()> {
         let mut is_told = false;
         loop {
-            match door.listener.accept().await {
-                Ok((socket, peer)) => {
+            match self.listeners.accept().await {
+                Ok((mode, socket, peer)) => {
                     is_told = false;
-                    self.hand_over(workers, socket, peer, door.mode)?;
+                    self.give(workers, socket, peer, mode)?;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -191,7 +207,7 @@ impl Gateway {
         }
     }
 
-    fn hand_over(
+    fn give(
         &self,
         workers: &[Worker],
         socket: TcpStream,
@@ -211,17 +227,6 @@ impl Gateway {
         let worker = idlest.context("the gateway has no threads")?;
         worker.give(Arrival { socket, peer, mode, place, handshake })
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
-    };
-    // So that a restart is not refused because of connections that are closing.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// The capacity as far as file descriptors reach: two for each client, and some for the rest.

@@ -5,11 +5,13 @@
 //! The life of a session is the enum [`session::Session`]; after its log-in only the headers of
 //! messages are read ([`frame`]).
 
+pub mod admin;
 pub mod cancel;
 pub mod config;
 pub mod error;
 pub mod frame;
 mod gateway;
+pub mod handover;
 pub mod hold;
 mod interner;
 pub mod limits;

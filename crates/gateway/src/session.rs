@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::{ErrorKind, Fatal};
+use crate::handover::elders::Elders;
 use crate::limits::Limits;
 use crate::registry::Sessions;
 use crate::routes::Routes;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub shutdowns: losing::Shutdowns,
     /// What the records of sessions have in common.
     pub shelf: Arc<record::Shelf>,
+    /// The gateways that this one has taken over from.
+    pub elders: Elders,
     /// From which the exchange with an unknown role is made.
     pub mock_secret: Vec<u8>,
 }

@@ -204,7 +204,8 @@ async fn start_direct_tls(
 /// Whether it was for anybody.
 async fn pass_on(context: &Context, key: SessionKey) -> bool {
     let counters = &context.counters;
-    let passed_on = cancel::forward(&context.shared.sessions, key).await;
+    let shared = &context.shared;
+    let passed_on = cancel::forward(&shared.sessions, key).await || shared.elders.cancel(key).await;
     let counter = if passed_on { &counters.cancels } else { &counters.cancels_unknown };
     counter.add(1);
     passed_on
