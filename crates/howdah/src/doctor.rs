@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use howdah_gateway::handover::RunDir;
 use howdah_model::agent::Installed;
 use howdah_model::size::Bytes;
 
@@ -97,6 +98,7 @@ fn examine(settings: &Settings) -> Vec<Finding> {
     findings.push(memory());
     findings.push(open_files());
     findings.push(port("HTTP port", "HOWDAH_LISTEN", settings.listen, running));
+    let running = running || RunDir::new(settings.home.join("run")).is_taken();
     findings.push(port("gateway port", "HOWDAH_GATEWAY_LISTEN", settings.gateway_listen, running));
     findings.push(port(
         "pooling port",

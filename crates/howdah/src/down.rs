@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::home::Home;
 use crate::settings::Settings;
-use crate::wiring;
+use crate::{gateway_role, wiring};
 
 /// How long a platform gets to stop itself and its databases.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,7 +42,11 @@ fn stop(settings: &Settings) -> Result<()> {
     // What a platform that was killed has left behind.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _held = home.hold()?;
-    runtime.block_on(wiring::stop_databases(settings, &home, &|step| println!("{step}")))
+    runtime.block_on(wiring::stop_databases(settings, &home, &|step| println!("{step}")))?;
+    if let Some(gateway) = runtime.block_on(gateway_role::outside(&home)) {
+        println!("The gateway goes on in a process of its own ({})", gateway.pid);
+    }
+    Ok(())
 }
 
 /// The process that holds the home, which tells its number as the first thing; `None` when it has

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use howdah_gateway::{Gateway, tls};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -16,41 +15,8 @@ use crate::settings::Settings;
 /// How long a platform may take until everything answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The gateway on its addresses, with its certificate.
-pub(crate) async fn gateway(settings: &Settings, home: &Home) -> Result<Gateway> {
-    let names = vec![settings.gateway_host.clone()];
-    let authority = tls::ensure(&home.join("tls"), &names).context("make the certificate")?;
-    let last = home.addresses();
-    let again =
-        |wanted, last: Option<SocketAddr>| again(wanted, last).filter(|last| is_free(*last));
-    let listen = again(settings.gateway_listen, last.map(|last| last.gateway));
-    let pool_listen = again(settings.pool_listen, last.and_then(|last| last.pool));
-    let config = howdah_gateway::Config {
-        listen: listen.unwrap_or(settings.gateway_listen),
-        pool_listen: Some(pool_listen.unwrap_or(settings.pool_listen)),
-        tls: authority.gateway,
-        plaintext: settings.plaintext,
-        routes: home.join("run/control.sock"),
-        cache: home.join("routes.json"),
-        threads: settings.gateway_threads.map_or(0, usize::from),
-        capacity: howdah_gateway::Capacity::default(),
-        commits: settings.gateway_commits,
-        timeouts: howdah_gateway::Timeouts {
-            hold: settings.gateway_hold,
-            ..howdah_gateway::Timeouts::default()
-        },
-    };
-    Gateway::bind(config).await.with_context(|| {
-        if is_free(settings.gateway_listen) && !is_free(settings.pool_listen) {
-            in_use("gateway's pools", "HOWDAH_GATEWAY_POOL_LISTEN", settings.pool_listen)
-        } else {
-            in_use("gateway", "HOWDAH_GATEWAY_LISTEN", settings.gateway_listen)
-        }
-    })
-}
-
 /// Whether an address could be taken now.
-fn is_free(address: SocketAddr) -> bool {
+pub(crate) fn is_free(address: SocketAddr) -> bool {
     std::net::TcpListener::bind(address).is_ok()
 }
 
@@ -68,11 +34,11 @@ pub(crate) async fn http(settings: &Settings, home: &Home) -> Result<TcpListener
 }
 
 /// Port 0 means any: then the one of the last time, as URLs in use name it.
-fn again(listen: SocketAddr, last: Option<SocketAddr>) -> Option<SocketAddr> {
+pub(crate) fn again(listen: SocketAddr, last: Option<SocketAddr>) -> Option<SocketAddr> {
     last.filter(|last| listen.port() == 0 && last.ip() == listen.ip())
 }
 
-fn in_use(what: &str, setting: &str, address: SocketAddr) -> String {
+pub(crate) fn in_use(what: &str, setting: &str, address: SocketAddr) -> String {
     format!(
         "listen on {address} for the {what}\n\
          Stop what listens there, or set {setting} to another address"

@@ -1,10 +1,10 @@
 //! Where a platform's words go: its log, and nowhere once nobody reads its output.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use crate::home::Home;
 use crate::settings::Settings;
 
 /// Sends what this process may still print to nowhere, after the reader of its output has gone.
@@ -15,14 +15,13 @@ pub(crate) fn quiet_output() -> Result<()> {
 }
 
 /// Begins to write the log.
-pub(crate) fn log_to(home: &Home, settings: &Settings) -> Result<()> {
+pub(crate) fn log_to(path: &Path, settings: &Settings) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let path = home.join("log/howdah.log");
     let file = std::fs::File::options()
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(&path)
+        .open(path)
         .with_context(|| format!("open {}", path.display()))?;
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)
         .with_context(|| format!("read HOWDAH_LOG=`{}`", settings.log))?;

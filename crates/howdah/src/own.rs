@@ -9,7 +9,7 @@ use strum::IntoEnumIterator as _;
 
 use crate::home::Home;
 use crate::settings::Settings;
-use crate::{detach, doctor, down, heroku_env, up};
+use crate::{detach, doctor, down, gateway_role, heroku_env, up};
 
 /// One of them, parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) enum Own {
     /// The serving process of `up --detach`.
     Serve,
     Down,
+    /// The gateway alone.
+    Gateway,
     Doctor {
         json: bool,
     },
@@ -49,6 +51,7 @@ impl Own {
             ("up", ["--detach" | "-d"]) => Ok(Self::UpDetached),
             ("up", ["--serve"]) => Ok(Self::Serve),
             ("down", []) => Ok(Self::Down),
+            ("gateway", []) => Ok(Self::Gateway),
             ("doctor", []) => Ok(Self::Doctor { json: false }),
             ("doctor", ["--json"]) => Ok(Self::Doctor { json: true }),
             ("env", []) => Ok(Self::Env { json: false }),
@@ -78,6 +81,7 @@ impl Own {
             | Self::UpDetached
             | Self::Serve
             | Self::Down
+            | Self::Gateway
             | Self::Doctor { .. }
             | Self::HerokuEnv => match Settings::from_env() {
                 Ok(settings) => self.run_with(settings),
@@ -99,6 +103,7 @@ impl Own {
                 up::run(settings, true)
             }
             Self::Down => down::run(&settings),
+            Self::Gateway => gateway_role::run(&settings),
             Self::Doctor { json } => doctor::run(&settings, json),
             Self::HerokuEnv => heroku(&settings),
             Self::Env { .. } | Self::Explain(_) | Self::Help(_) => self.run(),
@@ -166,6 +171,7 @@ fn heroku(settings: &Settings) -> ExitCode {
 pub(crate) const WORDS: &[(&str, &str)] = &[
     ("up", "Run the whole platform on this machine"),
     ("down", "Stop the platform of this machine and its databases"),
+    ("gateway", "Run the gateway in a process of its own"),
     ("doctor", "Check this machine, with the remedy for each finding"),
     ("env", "List every setting"),
     ("heroku-env", "Print the lines that point Heroku's own CLI at this platform"),
@@ -192,6 +198,23 @@ See also: howdah down, howdah doctor, howdah env"
 Usage: howdah down
 
 Nothing is removed: `howdah up` brings everything back."
+        }
+        "gateway" => {
+            "Run the gateway in a process of its own
+
+Usage: howdah gateway
+
+`howdah up` on the same home then leaves the gateway to it, and can be restarted while
+sessions go on. Where a gateway runs already, in a process of its own or inside
+`howdah up`, this one takes over: no client is refused, and the sessions that are open
+go on in the old process until they end (HOWDAH_GATEWAY_DRAIN at the longest).
+
+SIGTERM and Ctrl-C   end the gateway and its sessions
+SIGHUP               reads the certificate again
+SIGUSR2              starts the executable anew, which takes over
+
+It serves by the routes that it has when the platform is away.
+See also: howdah up, howdah env"
         }
         "doctor" => {
             "Check this machine, with the remedy for each finding

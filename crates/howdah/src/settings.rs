@@ -15,6 +15,20 @@ const POOL_PORT: u16 = 5434;
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 const MOST_THREADS: usize = 256;
 
+/// How long sessions go on in a gateway that another one has taken over from: longer than most
+/// applications keep a connection, and short enough that an old executable is gone some day.
+const DRAIN: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_DRAIN: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Where the gateway of a platform runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GatewayPlace {
+    /// Inside `howdah up`, as long as no `howdah gateway` runs.
+    Auto,
+    /// Only in a `howdah gateway`.
+    External,
+}
+
 /// The settings of `howdah up`, read and checked.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -29,6 +43,10 @@ pub(crate) struct Settings {
     /// How long the gateway keeps clients waiting for a server that has gone.
     pub(crate) gateway_hold: Duration,
     pub(crate) gateway_commits: Commits,
+    /// Where the gateway runs.
+    pub(crate) gateway: GatewayPlace,
+    /// How long the sessions of a gateway go on after another one has taken over.
+    pub(crate) gateway_drain: Duration,
     /// The gateway's threads; one for each processor when it is not set.
     pub(crate) gateway_threads: Option<NonZeroUsize>,
     /// Where the platform's own state is; `None` for the cluster that it makes for itself.
@@ -60,8 +78,12 @@ impl Settings {
             address(lookup, "HOWDAH_GATEWAY_LISTEN", "127.0.0.1:5433", &mut problems);
         let pool_listen = pool_listen(lookup, gateway_listen, &mut problems);
         let plaintext = plaintext(lookup, &mut problems);
-        let gateway_hold = hold(lookup, &mut problems);
         let gateway_commits = commits(lookup, &mut problems);
+        let gateway = gateway_place(lookup, &mut problems);
+        let hold = howdah_gateway::Timeouts::default().hold;
+        let gateway_hold = time(lookup, "HOWDAH_GATEWAY_HOLD", hold, LONGEST_HOLD, &mut problems);
+        let gateway_drain =
+            time(lookup, "HOWDAH_GATEWAY_DRAIN", DRAIN, LONGEST_DRAIN, &mut problems);
         let gateway_threads = threads(lookup, &mut problems);
         let pool_size = match lookup("HOWDAH_POOL_SIZE").map(|text| text.parse()) {
             None => 1,
@@ -95,8 +117,10 @@ impl Settings {
             gateway_host: lookup("HOWDAH_GATEWAY_HOST")
                 .unwrap_or_else(|| reachable_host(gateway_listen)),
             plaintext,
+            gateway,
             gateway_hold,
             gateway_commits,
+            gateway_drain,
             gateway_threads,
             database_url: lookup("HOWDAH_DATABASE_URL").map(Secret::new),
             bindirs: lookup("HOWDAH_PG_BINDIRS")
@@ -170,19 +194,37 @@ fn commits(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) 
     }
 }
 
+fn gateway_place(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) -> GatewayPlace {
+    match lookup("HOWDAH_GATEWAY").as_deref() {
+        None | Some("auto") => GatewayPlace::Auto,
+        Some("external") => GatewayPlace::External,
+        Some(other) => {
+            problems.push(format!("HOWDAH_GATEWAY is `{other}`; it can be `auto` or `external`"));
+            GatewayPlace::Auto
+        }
+    }
+}
+
 /// A time in seconds (`30`), or with units (`1m 30s`, `500ms`).
-fn hold(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Duration {
-    let default = howdah_gateway::Timeouts::default().hold;
-    let Some(text) = lookup("HOWDAH_GATEWAY_HOLD") else {
-        return default;
-    };
+fn time(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    name: &str,
+    default: Duration,
+    longest: Duration,
+    problems: &mut Vec<String>,
+) -> Duration {
+    let Some(text) = lookup(name) else { return default };
     let given = match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => text.parse::<jiff::SignedDuration>().ok().and_then(|time| time.try_into().ok()),
     };
-    given.filter(|time| *time <= LONGEST_HOLD).unwrap_or_else(|| {
+    given.filter(|time| *time <= longest).unwrap_or_else(|| {
+        let hours = longest.as_secs() / 3600;
         problems.push(format!(
-            "HOWDAH_GATEWAY_HOLD is `{text}`; it takes seconds, or a time as `30s`, up to one hour"
+            "{name} is `{text}`; it takes seconds, or a time as `30s`, up to {hours} h"
         ));
         default
     })

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -54,6 +55,7 @@ async fn serve(settings: Settings, detached: bool) -> Result<()> {
         anyhow::bail!("{obstacles}");
     }
 
+    let settings = Arc::new(settings);
     let stop = CancellationToken::new();
     let began = Instant::now();
     let starting = wiring::start(&settings, &held, stop.clone(), &|step| say(step));
@@ -95,7 +97,7 @@ async fn serve(settings: Settings, detached: bool) -> Result<()> {
 }
 
 /// Each session of the gateway takes two descriptors; the soft limit is often far below the hard.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
@@ -105,7 +107,7 @@ fn raise_open_files() {
     }
 }
 
-fn say(step: &str) {
+pub(crate) fn say(step: &str) {
     // The reader of a detached start may be gone; that is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{step}");
 }
@@ -116,7 +118,8 @@ fn summary(running: &Running, settings: &Settings, seconds: f32) -> String {
     let addresses = running.addresses;
     let _ = writeln!(out, "Howdah is up ({seconds:.1} s).\n");
     let _ = writeln!(out, "  Dashboard and API  http://{}", addresses.http);
-    let _ = writeln!(out, "  Gateway            {}", addresses.gateway);
+    let remark = &running.gateway_remark;
+    let _ = writeln!(out, "  Gateway            {}{remark}", addresses.gateway);
     if let Some(pool) = addresses.pool {
         let _ = writeln!(out, "  Gateway's pools    {pool}");
     }

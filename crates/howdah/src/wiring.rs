@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::first_account::FirstAccount;
+use crate::gateway_role::Post;
 use crate::hold::keep_hold;
 use crate::home::{Addresses, Held, Home};
 use crate::listening::{self, serve_tcp, serve_unix};
@@ -36,6 +37,8 @@ const FAREWELL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) addresses: Addresses,
+    /// What there is to say about the gateway.
+    pub(crate) gateway_remark: String,
     pub(crate) first_account: FirstAccount,
     roles: JoinSet<(&'static str, Result<()>)>,
 }
@@ -70,13 +73,13 @@ impl Running {
 
 /// Starts everything, in the order in which one needs the other, and returns when all answers.
 pub(crate) async fn start(
-    settings: &Settings,
+    settings: &Arc<Settings>,
     held: &Held,
     stop: CancellationToken,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Running> {
     let home = &held.home;
-    output::log_to(home, settings)?;
+    output::log_to(&home.join("log/howdah.log"), settings)?;
     let run_as = run_as(settings)?;
     run_as.open_way(&home.path)?;
     let installed = howdah_cluster::installed::find(&settings.bindirs);
@@ -92,12 +95,10 @@ pub(crate) async fn start(
     store.migrate().await?;
 
     let http = listening::http(settings, home).await?;
-    let gateway = listening::gateway(settings, home).await?;
-    let addresses = Addresses {
-        http: http.local_addr()?,
-        gateway: gateway.local_addr(),
-        pool: gateway.pool_addr(),
-    };
+    let gateway = Post::find(settings, home).await?;
+    let ports = gateway.ports(settings, home)?;
+    let addresses =
+        Addresses { http: http.local_addr()?, gateway: ports.gateway, pool: ports.pool };
 
     let control = make_control(settings, held, store.clone(), &addresses)?;
     howdah_control::check_key(&control).await?;
@@ -108,7 +109,8 @@ pub(crate) async fn start(
     let first_account = first_account::ensure(&control, addresses.http).await?;
 
     let internal = listening::private(&home.join("run/control.sock"))?;
-    let mut running = Running { addresses, first_account, roles: JoinSet::new() };
+    let gateway_remark = gateway.remark();
+    let mut running = Running { addresses, gateway_remark, first_account, roles: JoinSet::new() };
     if let Some(system) = system {
         running.role("platform's own PostgreSQL", system.keep(stop.clone()));
     }
@@ -124,7 +126,7 @@ pub(crate) async fn start(
     let app = howdah_web::App::new(control).with_metrics(metrics::Token::new(metrics));
     let api = howdah_web::router(app);
     running.role("API", serve_tcp(http, api, stop.clone()));
-    running.role("gateway", async move { gateway.run(stop).await });
+    running.role("gateway", gateway.keep(settings.clone(), home.clone(), stop));
     tokio::select! {
         answers = listening::until_it_answers(addresses.http) => answers?,
         ended = running.ended() => return Err(ended),

@@ -34,6 +34,16 @@ pub const SETTINGS: &[Setting] = &[
         means: "address of the gateway's pools: a server for each transaction, not for each client",
     },
     Setting {
+        name: "HOWDAH_GATEWAY",
+        default: "auto",
+        means: "`auto` runs the gateway inside `howdah up` unless a `howdah gateway` runs; `external` never",
+    },
+    Setting {
+        name: "HOWDAH_GATEWAY_DRAIN",
+        default: "24h",
+        means: "how long sessions may go on in a gateway that another one has taken over from",
+    },
+    Setting {
         name: "HOWDAH_GATEWAY_HOLD",
         default: "30",
         means: "how long the gateway keeps clients waiting for a server that has gone (seconds, or `1m`)",
