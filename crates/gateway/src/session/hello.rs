@@ -117,7 +117,7 @@ async fn greet(context: &Context, mut socket: TcpStream) -> Result<Greeted, Part
         Client::Plain(socket)
     };
     for _ in 0..MOST_PACKETS {
-        let packet = match read_packet(&mut inbox, &mut client).await {
+        let packet = match read_packet(context, &mut inbox, &mut client).await {
             Ok(packet) => packet,
             Err(Failure::Gone) => return Err(Parting::Gone),
             Err(Failure::Fatal(fatal)) => return Err(Parting::Refused(client, fatal)),
@@ -135,11 +135,20 @@ async fn greet(context: &Context, mut socket: TcpStream) -> Result<Greeted, Part
     Err(Parting::Refused(client, Fatal::protocol("too many requests for encryption")))
 }
 
-async fn read_packet(inbox: &mut Inbox, client: &mut Client) -> Result<Packet, Failure> {
+async fn read_packet(
+    context: &Context,
+    inbox: &mut Inbox,
+    client: &mut Client,
+) -> Result<Packet, Failure> {
     match inbox.packet(client, LONGEST_PACKET).await {
         Ok(packet) => Ok(startup::parse(&packet)?),
         Err(ReadError::Io(error)) => Err(error.into()),
-        Err(ReadError::Length) => Err(Fatal::protocol("invalid length of startup packet").into()),
+        Err(ReadError::Length) => {
+            // As in PostgreSQL it is told nothing: it speaks another protocol, or says good-bye
+            // before anything else.
+            context.counters.error(ErrorKind::Protocol);
+            Err(Failure::Gone)
+        }
     }
 }
 

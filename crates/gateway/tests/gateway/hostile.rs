@@ -36,11 +36,19 @@ async fn broken_first_packets_are_refused() {
     let rig = Rig::start().await;
     let tenant = rig.tenant("a").await;
     let long = u32::try_from(LONGEST_PACKET + 1).expect("small").to_be_bytes();
-    let refused: [(&[u8], &str); 6] = [
-        (&long, "invalid length of startup packet"),
-        (&u32::MAX.to_be_bytes(), "invalid length of startup packet"),
-        (&[0, 0, 0, 4], "invalid length of startup packet"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "invalid length of startup packet"),
+    // Without a word, as PostgreSQL does. The last is a good-bye before anything else.
+    let told_nothing: [&[u8]; 5] = [
+        &long,
+        &u32::MAX.to_be_bytes(),
+        &[0, 0, 0, 4],
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"X\0\0\0\x04",
+    ];
+    for bytes in told_nothing {
+        assert_eq!(send(&rig, bytes).await, b"", "{bytes:?}");
+    }
+    assert_eq!(rig.gateway.stats().errors(ErrorKind::Protocol), 5);
+    let refused: [(&[u8], &str); 2] = [
         (&startup("user\0u_a\0database\0"), "invalid startup packet layout"),
         (&packet(&[0, 2, 0, 0]), "unsupported frontend protocol 2.0"),
     ];
