@@ -313,8 +313,8 @@ mod tests {
             ("HOWDAH_GATEWAY_THREADS", "0"),
             ("HOWDAH_GATEWAY_COMMITS", "maybe"),
         ])
-        .expect_err("seven problems");
-        assert_eq!(problems.lines().count(), 7, "{problems}");
+        .expect_err("eight problems");
+        assert_eq!(problems.lines().count(), 8, "{problems}");
     }
 
     #[test]
