@@ -43,7 +43,9 @@ impl GatewayAdmin {
     #[must_use]
     pub fn new(socket: Option<&Path>) -> Self {
         let client = socket.and_then(|socket| {
-            Client::builder().unix_socket(socket).timeout(BOUND).no_proxy().build().ok()
+            let builder = Client::builder().unix_socket(socket).timeout(BOUND).no_proxy();
+            // A connection that is kept would lead to a gateway that another has taken over from.
+            builder.pool_max_idle_per_host(0).build().ok()
         });
         Self { client }
     }
@@ -107,6 +109,23 @@ mod tests {
         let gateway = GatewayAdmin::new(Some(&other));
         assert!(matches!(gateway.pools().await, Err(Away::Silent(_))));
         assert!(matches!(gateway.metrics().await, Err(Away::Silent(why)) if why.contains("404")));
+    }
+
+    #[tokio::test]
+    async fn h20_the_gateway_that_took_over_is_asked_and_not_the_one_before() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let link = dir.path().join("g");
+        let gateway = GatewayAdmin::new(Some(&link));
+        let mut serving = Vec::new();
+        for name in ["elder", "younger"] {
+            let socket = dir.path().join(name);
+            let router = Router::new().route("/metrics", get(async move || name));
+            serving.push(serve(&socket, router));
+            let aside = dir.path().join("aside");
+            std::os::unix::fs::symlink(&socket, &aside).expect("link");
+            std::fs::rename(&aside, &link).expect("put the link in place");
+            assert_eq!(gateway.metrics().await.as_deref(), Ok(name));
+        }
     }
 
     #[tokio::test]
