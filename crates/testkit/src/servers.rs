@@ -177,7 +177,11 @@ impl Server {
         self.session(database).await?.ask(sql).await
     }
 
-    pub(crate) async fn session(&self, database: &str) -> Result<Session> {
+    /// Opens a session of the superuser.
+    ///
+    /// # Errors
+    /// PostgreSQL's, or that of the socket.
+    pub async fn session(&self, database: &str) -> Result<Session> {
         let (client, connection) = tokio_postgres::Config::new()
             .host_path(&self.dir)
             .user("postgres")
@@ -219,13 +223,17 @@ impl Drop for Server {
 
 /// A session of the superuser.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub struct Session {
     client: tokio_postgres::Client,
     _driver: JoinSet<()>,
 }
 
 impl Session {
-    pub(crate) async fn ask(&self, sql: &str) -> Result<String> {
+    /// Runs SQL and returns the first column of the first row.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn ask(&self, sql: &str) -> Result<String> {
         let messages = self.client.simple_query(sql).await?;
         let first = messages.iter().find_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
