@@ -6,6 +6,7 @@
 //! move, which also finds what functions did unseen. Nothing here reads or writes a connection.
 
 mod carried;
+mod changing;
 mod glance;
 mod learning;
 mod lexer;
@@ -30,6 +31,7 @@ pub use reported::Reported;
 pub use script::{Script, Step, Trouble};
 pub use snapshot::Unreadable;
 
+use changing::{Dirt, Presumed, Routines};
 use look::Notes;
 use pending::{Change, Pending};
 use unnamed::Unnamed;
@@ -99,7 +101,11 @@ pub struct Record {
     /// What few sessions have.
     more: Option<Box<More>>,
     pins: Pins,
-    dirty: bool,
+    dirt: Dirt,
+    /// Whether the last status told was that of no transaction.
+    outside: bool,
+    presumed: Presumed,
+    routines: Routines,
     /// Whether a prepared statement has a text that matters each time it runs.
     follows_binds: bool,
     generation: u64,
@@ -109,6 +115,8 @@ pub struct Record {
 struct More {
     /// Custom settings that texts named, in order.
     names: Vec<Box<str>>,
+    /// Settings whose present value is not known.
+    changed: Vec<Box<str>>,
     prepared: Vec<Prepared>,
     listens: Vec<Box<str>>,
     libraries: Vec<Box<str>>,
@@ -147,7 +155,10 @@ impl Record {
             pending: Pending::default(),
             more: None,
             pins: Pins::default(),
-            dirty: false,
+            dirt: Dirt::None,
+            outside: true,
+            presumed: Presumed::Nothing,
+            routines: Routines::default(),
             follows_binds: false,
             generation: 0,
             shelf,
@@ -164,10 +175,7 @@ impl Record {
         } else {
             self.pending.push(Change::ForgetUnnamed);
         }
-        let looks = self.look(text.strip_suffix(&[0]).unwrap_or(text), extent);
-        if looks.matter() {
-            self.pending.push(Change::Run(looks));
-        }
+        self.run(text.strip_suffix(&[0]).unwrap_or(text), extent);
     }
 
     /// The client sends `Parse`, with this body.
@@ -182,11 +190,8 @@ impl Record {
     }
 
     fn parse_unnamed(&mut self, rest: &[u8], extent: Extent) {
-        let looks = self.look(text_of(rest), extent);
-        if looks.matter() {
-            self.follows_binds = true;
-            self.pending.push(Change::Run(looks));
-        }
+        let looks = self.run(text_of(rest), extent);
+        self.follows_binds |= looks.matter();
         if extent == Extent::Whole && rest.len() <= unnamed::LONGEST {
             self.unnamed.wait(rest);
             self.pending.push(Change::ParseUnnamed(looks, rest.len()));
@@ -205,7 +210,9 @@ impl Record {
         let statement = self.shelf.statements.intern(rest);
         if statement.looks().matter() {
             self.follows_binds = true;
-            self.look(statement.text(), Extent::Whole);
+            let mut notes = Notes::default();
+            look::look(statement.text(), &mut notes);
+            self.note(notes.names, notes.libraries);
         }
         self.pending.push(Change::Parse(name.into(), statement));
     }
@@ -294,33 +301,12 @@ impl Record {
         }
     }
 
-    /// The server sends `CommandComplete`; `tag` is its body, with or without its zero.
-    pub fn command_complete(&mut self, tag: &[u8]) {
-        let Some(effect) = tags::effect(tag) else { return };
-        match effect {
-            tags::Effect::Set => {
-                let looks = self.pending.looks();
-                self.dirty |= looks.has(Looks::SETS) || !looks.has(Looks::SETS_LOCALLY);
-            }
-            tags::Effect::Load => {
-                self.dirty = true;
-                if let Some(Change::Load(library)) = self.pending.take(Change::is_load) {
-                    self.loaded(library);
-                }
-            }
-            tags::Effect::DeallocateAll => {
-                self.dirty = true;
-                self.forget_all_named();
-            }
-            tags::Effect::CloseCursor => self.dirty |= self.pins.has(Tie::HeldCursors),
-            tags::Effect::Drop => self.dirty |= self.pins.has(Tie::Temporary),
-            tags::Effect::Other => self.dirty = true,
-        }
-    }
-
     /// The server sends `ErrorResponse`.
     pub fn error(&mut self) {
         self.pending.fail();
+        if self.presumed != Presumed::Nothing {
+            self.mark();
+        }
     }
 
     /// The server sends `ReadyForQuery` with this status.
@@ -334,8 +320,12 @@ impl Record {
                 self.unnamed.rest();
             }
         }
-        if status == b'I' && !Arc::ptr_eq(&self.reported.bytes, &self.settled.bytes) {
-            self.dirty |= self.reported != self.settled;
+        if std::mem::take(&mut self.presumed) == Presumed::Discarded {
+            self.settled = self.reported.clone();
+        }
+        self.outside = status == b'I';
+        if self.outside && !Arc::ptr_eq(&self.reported.bytes, &self.settled.bytes) {
+            self.compare_reported();
         }
     }
 
@@ -355,24 +345,19 @@ impl Record {
                 Change::Parse(name, statement) => {
                     self.named_size -= size_of_named(&name, statement.body());
                 }
-                Change::ParseUnknown | Change::Close(_) | Change::ClosePortal | Change::Load(_) => {
-                }
+                Change::ParseUnknown
+                | Change::Close(_)
+                | Change::ClosePortal
+                | Change::Load(_)
+                | Change::Set(_) => {}
             }
-        }
-    }
-
-    fn ran(&mut self, looks: Looks) {
-        self.dirty |= looks.has(Looks::CHANGES);
-        let follows = self.more.as_ref().is_some_and(|more| more.follows_executes);
-        self.dirty |= looks.has(Looks::EXECUTES) && follows;
-        if looks.has(Looks::CONNECTS) {
-            self.pins.set(Tie::Connections, true);
         }
     }
 
     /// The server has gone: of what was under way nothing is known to have happened.
     pub fn server_lost(&mut self) {
         self.pending = Pending::default();
+        self.presumed = Presumed::Nothing;
         self.unnamed.drop_waiting(usize::MAX);
         self.count_named();
     }
@@ -426,19 +411,25 @@ impl Record {
         self.unnamed.body()
     }
 
-    fn look(&mut self, text: &[u8], extent: Extent) -> Looks {
+    /// A text will run, if nothing goes wrong.
+    fn run(&mut self, text: &[u8], extent: Extent) -> Looks {
         let mut notes = Notes::default();
         let mut looks = look::look(text, &mut notes);
         if extent == Extent::Beginning {
             looks.add(look::unseen());
+            notes.set = None;
         }
-        for name in notes.names {
-            self.follow(name);
+        if looks.matter() {
+            self.pending.push(Change::Run(looks));
+            self.pending.set(notes.set);
         }
-        for library in notes.libraries {
-            self.pending.push(Change::Load(library));
-        }
+        self.note(notes.names, notes.libraries);
         looks
+    }
+
+    fn note(&mut self, names: Vec<Box<str>>, libraries: Vec<Box<str>>) {
+        names.into_iter().for_each(|name| self.follow(name));
+        libraries.into_iter().for_each(|library| self.pending.push(Change::Load(library)));
     }
 
     /// Has the server asked for a custom setting from now on.
@@ -465,15 +456,6 @@ impl Record {
             self.named_size -= size_of_named(name, statement.body());
             self.generation += 1;
         }
-    }
-
-    fn forget_all_named(&mut self) {
-        if !self.named.is_empty() {
-            self.generation += 1;
-            self.named = HashMap::new();
-            self.count_named();
-        }
-        self.pins.set(Tie::LargeStatements, false);
     }
 
     fn count_named(&mut self) {

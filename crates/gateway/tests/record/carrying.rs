@@ -4,20 +4,30 @@
 use crate::cluster::{Cluster, majors};
 use crate::session::{Client, Session, bind, errors, execute, ground, parse, query, rows, sync};
 
-/// Runs statements in a session, and compares what another has that is filled from its record.
+/// Runs statements in a session, and compares what another has that is filled from its record:
+/// both when the server is asked at the end, and when it is asked after each change.
 async fn carried(cluster: &Cluster, parameters: &[(&str, &str)], statements: &[&str]) -> Session {
+    let mut stepwise = Session::open(cluster, parameters).await;
+    for statement in statements {
+        stepwise.query(statement).await;
+        stepwise.settle().await;
+    }
+    same(cluster, &mut stepwise, statements).await;
     let mut session = Session::open(cluster, parameters).await;
     for statement in statements {
         session.query(statement).await;
     }
-    assert!(session.record.is_dirty(), "{statements:?}");
     session.learn().await;
+    same(cluster, &mut session, statements).await;
+    session
+}
+
+async fn same(cluster: &Cluster, session: &mut Session, statements: &[&str]) {
     let mut twin = session.twin(cluster).await;
     assert_eq!(twin.state().await, session.client.state().await, "{statements:?}");
     session.client.reported.iter().for_each(|(name, value)| {
         assert_eq!(twin.reported.get(name), Some(value), "{statements:?}");
     });
-    session
 }
 
 #[tokio::test]

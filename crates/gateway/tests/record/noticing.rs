@@ -237,3 +237,115 @@ async fn h22_hostile_settings_do_not_keep_the_record_from_asking() {
         assert_eq!(session.client.ask("select count(*) from pg_prepared_statements").await, ["0"]);
     }
 }
+
+#[tokio::test]
+async fn what_pools_of_clients_do_between_two_uses_costs_no_question() {
+    for bin in majors() {
+        let cluster = Cluster::start_with(&bin).await;
+        ground(&cluster).await;
+        let asyncpg = "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;";
+        let mut session = Session::open(&cluster, &[]).await;
+        for statement in [asyncpg, "DISCARD ALL", "reset work_mem", "deallocate all", "unlisten *"]
+        {
+            session.query(statement).await;
+            assert!(!session.record.is_dirty(), "{statement}");
+        }
+        // What DISCARD ALL leaves is known.
+        let generation = session.record.generation();
+        session.query("set timezone = 'GMT'").await;
+        session.query("create temp table t (a int); listen a; prepare p as select 1").await;
+        session.query("select pg_advisory_lock(1)").await;
+        session.parse("s", "select 1", &[]).await;
+        session.learn().await;
+        assert_eq!(session.record.pins().iter().count(), 4);
+        session.query("discard all").await;
+        assert!(!session.record.is_dirty());
+        assert!(session.record.pins().is_empty() && session.record.carried().is_empty());
+        assert_ne!(session.record.generation(), generation);
+        let mut twin = session.twin(&cluster).await;
+        assert_eq!(twin.state().await, session.client.state().await);
+        // It is not when it was not asked for before.
+        session.query("select pg_advisory_lock(1)").await;
+        session.query("discard all").await;
+        assert!(session.record.is_dirty());
+        session.learn().await;
+    }
+}
+
+#[tokio::test]
+async fn h22_one_set_costs_a_small_question_and_is_right_in_pipelines_with_errors() {
+    for bin in majors() {
+        let cluster = Cluster::start_with(&bin).await;
+        ground(&cluster).await;
+        let mut session = Session::open(&cluster, &[]).await;
+        let whole = session.record.snapshot();
+        session.query("set timezone = 'GMT'").await;
+        session.query("set session work_mem to '5MB'").await;
+        let brief = session.record.brief_snapshot();
+        assert!(brief.bytes.len() * 4 < whole.bytes.len() && brief.ready == 1);
+        session.settle().await;
+        let values = ["TimeZone", "work_mem"].map(|name| session.record.carried().get(name));
+        assert_eq!(values, [Some("GMT"), Some("5MB")]);
+        // An error later in the batch takes it back.
+        let set = [parse("", "set work_mem = '6MB'", &[]), bind("", &[]), execute()];
+        let batch = [&set[..], &[parse("", "select nothing", &[]), sync()]].concat();
+        assert_eq!(errors(&session.send(&batch).await).len(), 1);
+        assert!(session.record.is_dirty());
+        assert_eq!(session.record.brief_snapshot(), session.record.snapshot());
+        session.learn().await;
+        assert_eq!(session.record.carried().get("work_mem"), Some("5120"));
+        // And so does the end of a transaction.
+        for statement in ["begin", "set work_mem = '7MB'", "rollback"] {
+            session.query(statement).await;
+        }
+        session.settle().await;
+        assert_eq!(session.record.carried().get("work_mem"), Some("5120"));
+        // Two in one batch, of which one has a name.
+        session.parse("s", "set statement_timeout = '9s'", &[]).await;
+        let both = [&set[..], &[bind("s", &[]), execute(), sync()]].concat();
+        session.send(&both).await;
+        session.settle().await;
+        let values =
+            ["work_mem", "statement_timeout"].map(|name| session.record.carried().get(name));
+        assert_eq!(values, [Some("6144"), Some("9000")]);
+        // A setting that may not be shown.
+        session.query("set app.tenant = 1").await;
+        let mut broken = session.record.brief_snapshot();
+        let place = broken.bytes.windows(4).position(|some| some == b"json").expect("it is there");
+        broken.bytes[place] = b'x';
+        let answers = session.client.run(&broken).await;
+        assert!(session.record.learn(&answers).is_err());
+        assert_eq!(session.record.brief_snapshot(), session.record.snapshot());
+        session.learn().await;
+        assert_eq!(session.record.carried().get("app.tenant"), Some("1"));
+    }
+}
+
+#[tokio::test]
+async fn procedures_that_never_change_state_are_asked_after_ever_more_rarely() {
+    let cluster = Cluster::start().await;
+    ground(&cluster).await;
+    let mut session = Session::open(&cluster, &[]).await;
+    for create in [
+        "create procedure nothing() language sql as 'select 1'",
+        "create procedure sets() language plpgsql as $$ begin set work_mem = '9MB'; end $$",
+    ] {
+        session.query(create).await;
+        session.settle().await;
+    }
+    let mut asked = 0;
+    for _ in 0..100 {
+        session.query("call nothing()").await;
+        asked += usize::from(session.record.is_dirty());
+        session.settle().await;
+    }
+    assert_eq!(asked, 6);
+    // When one did change something, each is asked after again.
+    while !session.record.is_dirty() {
+        session.query("call sets()").await;
+    }
+    session.settle().await;
+    assert_eq!(session.record.carried().get("work_mem"), Some("9216"));
+    session.query("call nothing()").await;
+    assert!(session.record.is_dirty());
+}

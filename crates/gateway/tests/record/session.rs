@@ -221,10 +221,13 @@ impl Session {
         assert!(!self.record.is_dirty());
     }
 
-    /// Asks the server when the record says so.
+    /// Asks the server for what has changed, when the record says so.
     pub(crate) async fn settle(&mut self) {
         if self.record.is_dirty() {
-            self.learn().await;
+            let script = self.record.brief_snapshot();
+            let answers = self.client.run(&script).await;
+            assert_eq!(self.record.learn(&answers), Ok(()), "{:?}", errors(&answers));
+            assert!(!self.record.is_dirty());
         }
     }
 

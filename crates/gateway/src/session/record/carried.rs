@@ -74,6 +74,16 @@ impl Carried {
         Self::of(settings.into_iter().map(|(name, value)| (common(&name), value)).collect())
     }
 
+    /// These, with some changed, or taken out where there is no value.
+    pub(super) fn with(&self, changes: Vec<(String, Option<String>)>) -> Self {
+        let changed = |name: &str| changes.iter().any(|(other, _)| other == name);
+        let kept = self.iter().filter(|(name, _)| !changed(name));
+        let mut settings: Vec<_> =
+            kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        settings.extend(changes.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        Self::of(settings)
+    }
+
     /// All names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut rest = &self.bytes[..];
@@ -99,7 +109,7 @@ impl Carried {
 const CAMELS: [&str; 3] = ["DateStyle", "IntervalStyle", "TimeZone"];
 
 /// A setting's name as PostgreSQL lists it.
-fn common(name: &str) -> String {
+pub(super) fn common(name: &str) -> String {
     let camel = CAMELS.iter().find(|camel| camel.eq_ignore_ascii_case(name));
     camel.map_or_else(|| name.to_ascii_lowercase(), ToString::to_string)
 }

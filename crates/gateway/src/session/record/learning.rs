@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use super::carried::{AUTHORIZATION, Carried, ROLE};
+use super::changing::{Dirt, LONGEST_PASS};
 use super::look::Looks;
 use super::pins::Tie;
 use super::script::Script;
-use super::snapshot::{self, Snapshot, Unreadable};
+use super::snapshot::{self, Answer, Snapshot, Unreadable};
 use super::{Prepared, Record, Tenure};
 use crate::message::Message;
 
@@ -15,7 +16,7 @@ impl Record {
     /// server to another session. Counts when no transaction is open.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        self.dirty
+        self.dirt != Dirt::None
     }
 
     /// What asks the server of the session for all that it knows, for [`Record::learn`]. To be sent
@@ -25,12 +26,43 @@ impl Record {
         snapshot::ask(self.more.as_ref().map_or(&[], |more| &more.names))
     }
 
-    /// Takes all messages that answered [`Record::snapshot`] for the truth.
+    /// What asks for what has changed, as far as the protocol shows it: often much less than
+    /// [`Record::snapshot`], and to be used in the same way.
+    #[must_use]
+    pub fn brief_snapshot(&self) -> Script {
+        match &self.more {
+            Some(more) if self.dirt == Dirt::Settings => snapshot::ask_briefly(&more.changed),
+            _ => self.snapshot(),
+        }
+    }
+
+    /// Takes all messages that answered [`Record::snapshot`] or [`Record::brief_snapshot`] for the
+    /// truth.
     ///
     /// # Errors
-    /// [`Unreadable`]: then nothing has changed, and the record still has to be asked for.
+    /// [`Unreadable`]: then nothing has changed, and the server has to be asked for everything.
     pub fn learn(&mut self, answers: &[Message]) -> Result<(), Unreadable> {
-        let mut snapshot = snapshot::read(answers)?;
+        match snapshot::read(answers) {
+            Ok(Answer::Whole(snapshot)) => self.learn_all(*snapshot),
+            Ok(Answer::Some(settings)) => self.learn_some(settings),
+            Err(unreadable) => {
+                self.mark();
+                return Err(unreadable);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_some(&mut self, settings: Vec<(String, Option<String>)>) {
+        let carried = self.carried.with(settings);
+        self.carry(carried);
+        if self.dirt == Dirt::Settings {
+            self.settle();
+        }
+    }
+
+    fn learn_all(&mut self, mut snapshot: Snapshot) {
+        let (generation, pins) = (self.generation, self.pins);
         let mut settings = snapshot.take_settings();
         if *snapshot.user != *self.user {
             settings.push((AUTHORIZATION.to_owned(), std::mem::take(&mut snapshot.user)));
@@ -40,22 +72,48 @@ impl Record {
         if snapshot.role != "none" || snapshot.role_default {
             settings.push((ROLE.to_owned(), std::mem::take(&mut snapshot.role)));
         }
-        let carried = Carried { bytes: self.shelf.text(Carried::of(settings).bytes) };
-        let mut changed = carried != self.carried;
-        self.carried = carried;
-        changed |= self.learn_statements(snapshot.take_statements());
-        self.learn_rest(&mut snapshot);
+        self.carry(Carried::of(settings));
+        let changed = self.learn_statements(snapshot.take_statements());
         self.generation += u64::from(changed);
-        self.follows_binds = self.pending.unnamed().is_some()
+        self.learn_rest(&mut snapshot);
+        self.look_at_prepared();
+        self.judge_routines(generation != self.generation || pins != self.pins);
+        self.settle();
+    }
+
+    /// Whether any of the protocol's statements matters each time it runs.
+    pub(super) fn look_at_prepared(&mut self) {
+        self.follows_binds = self.pending.unnamed().is_some_and(Looks::matter)
             || self.unnamed.looks().matter()
-            || self
-                .named
-                .values()
-                .chain(self.pending.named().map(|(_, one)| one))
-                .any(|statement| statement.looks().matter());
+            || self.named.values().any(|one| one.looks().matter())
+            || self.pending.named().any(|(_, one)| one.looks().matter());
+    }
+
+    fn carry(&mut self, carried: Carried) {
+        if carried != self.carried {
+            self.carried = Carried { bytes: self.shelf.text(carried.bytes) };
+            self.generation += 1;
+        }
+    }
+
+    /// All that has changed is known.
+    fn settle(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.changed.clear();
+        }
         self.settled = self.reported.clone();
-        self.dirty = false;
-        Ok(())
+        self.dirt = Dirt::None;
+    }
+
+    fn judge_routines(&mut self, changed: bool) {
+        let routines = &mut self.routines;
+        if changed {
+            (routines.in_vain, routines.passed_over) = (0, 0);
+        } else if routines.alone {
+            routines.in_vain = (routines.in_vain + 1).min(LONGEST_PASS);
+            routines.passed_over = (1 << routines.in_vain) - 1;
+        }
+        routines.alone = false;
     }
 
     /// Says whether anything is otherwise than before.
@@ -110,6 +168,7 @@ impl Record {
         self.pins.set(Tie::TemporarySlots, snapshot.slots);
         if self.more.is_some() || !listens.is_empty() || snapshot.idle_limit {
             let more = self.more.get_or_insert_default();
+            self.generation += u64::from(more.idle_limit != snapshot.idle_limit);
             (more.listens, more.idle_limit) = (listens, snapshot.idle_limit);
         }
     }

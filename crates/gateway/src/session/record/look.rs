@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use super::carried::{AUTHORIZATION, ROLE, common};
 use super::glance::glance;
 use super::lexer::{Lexer, Token};
 
@@ -18,6 +19,16 @@ const LONGEST_OPTIONS: usize = 12;
 const LONGEST_CALL: usize = 200;
 /// The longest name of a custom setting that is followed, in bytes.
 const LONGEST_NAME: usize = 200;
+
+/// Settings whose value says nothing, or not all that was set.
+const NEVER_ALONE: [&str; 6] = [
+    AUTHORIZATION,
+    "is_superuser",
+    "seed",
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_deferrable",
+];
 
 /// What a text shows; a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +47,8 @@ impl Looks {
     pub(super) const UNNAMED: Self = Self(1 << 4);
     /// It opens connections of its own to elsewhere.
     pub(super) const CONNECTS: Self = Self(1 << 5);
+    /// It gives up advisory locks.
+    pub(super) const UNLOCKS: Self = Self(1 << 6);
 
     /// What a text shows.
     #[must_use]
@@ -65,6 +78,8 @@ pub(super) struct Notes {
     pub(super) names: Vec<Box<str>>,
     /// What `LOAD` is given, as written between its quotes.
     pub(super) libraries: Vec<Box<str>>,
+    /// The setting, when the text is one `SET` that gives it a value for the session.
+    pub(super) set: Option<Box<str>>,
 }
 
 /// Looks at a text and notes the names in it.
@@ -81,8 +96,11 @@ pub(super) fn unseen() -> Looks {
 }
 
 fn look_closely(text: &[u8], notes: &mut Notes) -> Looks {
-    let mut look = Look { looks: Looks::default(), notes };
+    let mut look = Look { looks: Looks::default(), statements: 0, notes };
     look.code(text, 0, Place::Top);
+    if look.statements != 1 || look.looks != Looks::SETS {
+        look.notes.set = None;
+    }
     look.looks
 }
 
@@ -97,6 +115,8 @@ enum Place {
 
 struct Look<'n> {
     looks: Looks,
+    /// How many the client sent.
+    statements: usize,
     notes: &'n mut Notes,
 }
 
@@ -121,7 +141,10 @@ impl Look<'_> {
                         runs_strings |= is(word, b"do");
                         self.first_word(word, &lexer);
                     } else if place == Place::Body && is(word, b"set") {
-                        self.setting_name(&mut lexer.clone());
+                        let blocks = [&b"begin"[..], b"then", b"else", b"loop"];
+                        if starts || blocks.iter().any(|block| is(before[1], block)) {
+                            self.set_in_body(lexer.clone());
+                        }
                     }
                     self.word(word, before, &lexer);
                 }
@@ -132,6 +155,7 @@ impl Look<'_> {
                 }
                 _ => {}
             }
+            self.statements += usize::from(starts && place == Place::Top);
             starts = false;
             before = [before[1], now];
         }
@@ -173,8 +197,7 @@ impl Look<'_> {
     }
 
     fn set(&mut self, mut after: Lexer<'_>) {
-        let ahead = after.clone().next();
-        match ahead {
+        match after.clone().next() {
             Some(Token::Word(word)) if is(word, b"local") || is(word, b"transaction") => {
                 self.looks.add(Looks::SETS_LOCALLY);
             }
@@ -182,9 +205,18 @@ impl Look<'_> {
             Some(Token::Word(word)) if is(word, b"constraints") => {}
             _ => {
                 self.looks.add(Looks::SETS);
+                self.notes.set = one_setting(after.clone());
                 self.setting_name(&mut after);
             }
         }
+    }
+
+    fn set_in_body(&mut self, mut after: Lexer<'_>) {
+        let local = matches!(after.clone().next(), Some(Token::Word(word)) if is(word, b"local"));
+        if !local {
+            self.looks.add(Looks::CHANGES);
+        }
+        self.setting_name(&mut after);
     }
 
     /// A dotted name that comes next, after `SESSION` or `LOCAL`.
@@ -230,6 +262,7 @@ impl Look<'_> {
             }
             10 if is(word, b"set_config") => self.set_config(after.clone()),
             7.. if word[..7].eq_ignore_ascii_case(b"pg_temp") => self.looks.add(Looks::CHANGES),
+            11.. if contains(word, b"advisory_unlock") => self.looks.add(Looks::UNLOCKS),
             11.. if contains(word, b"advisory") && !contains(word, b"xact") => {
                 self.looks.add(Looks::CHANGES);
             }
@@ -276,6 +309,43 @@ impl Look<'_> {
             _ => self.looks.add(Looks::UNNAMED),
         }
     }
+}
+
+/// What comes after `SET`, when it is one setting and its value: the setting's name.
+fn one_setting(mut after: Lexer<'_>) -> Option<Box<str>> {
+    let mut next = after.next()?;
+    if matches!(next, Token::Word(word) if is(word, b"session")) {
+        next = after.next()?;
+    }
+    let (Token::Word(first) | Token::Quoted(first)) = next else { return None };
+    let mut name = String::from_utf8_lossy(first).into_owned();
+    let mut next = after.next()?;
+    let by_word = |word: &[u8], known: &[u8]| matches!(next, Token::Word(_)) && is(word, known);
+    if by_word(first, b"role") && !matches!(next, Token::Word(word) if is(word, b"to")) {
+        name = ROLE.to_owned();
+    } else if by_word(first, b"time") && matches!(next, Token::Word(word) if is(word, b"zone")) {
+        "timezone".clone_into(&mut name);
+        next = after.next()?;
+    } else {
+        while next == Token::Symbol(b'.') {
+            let (Token::Word(part) | Token::Quoted(part)) = after.next()? else { return None };
+            name.push('.');
+            name.push_str(&String::from_utf8_lossy(part));
+            next = after.next()?;
+        }
+        match next {
+            Token::Symbol(b'=') => {}
+            Token::Word(word) if is(word, b"to") => {}
+            _ => return None,
+        }
+        next = after.next()?;
+    }
+    let default = matches!(next, Token::Word(word) if is(word, b"default") || is(word, b"local"));
+    let known = !name.is_empty()
+        && name.len() <= LONGEST_NAME
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+    let name = common(&name);
+    (known && !default && !NEVER_ALONE.contains(&name.as_str())).then(|| name.into())
 }
 
 /// A string's content, with its doubled quotes made single.

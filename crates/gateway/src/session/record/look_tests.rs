@@ -30,6 +30,7 @@ fn ordinary_statements_show_nothing() {
         "declare c cursor for select 1 -- with hold",
         "declare c no scroll cursor without hold for select 1",
         "-- set x\nselect 1 -- temp",
+        "do $$ begin update t set a = 1; set local b = 1; end $$",
     ] {
         assert_eq!(looks(text), Looks::default(), "{text}");
     }
@@ -44,7 +45,6 @@ fn changes_that_have_no_tag_are_seen() {
         "select 1; select set_config('a.b', 'c', 'false')",
         "select pg_advisory_lock(1)",
         "select * from pg_try_advisory_lock_shared(1, 2)",
-        "select pg_advisory_unlock_all()",
         "create temp table t (a int)",
         "CREATE LOCAL TEMPORARY VIEW v AS SELECT 1",
         "create or replace temp view v as select 1",
@@ -55,6 +55,8 @@ fn changes_that_have_no_tag_are_seen() {
         "select dblink_connect('a', 'b')",
         "select pg_create_logical_replication_slot('a', 'b', true)",
         "do $$ begin perform set_config('a.b', 'c', false); end $$",
+        "do $$ begin update t set a = 1; set b = 1; end $$",
+        "do $$ begin if a then set b = 1; end if; end $$",
         r"select 'a\', set_config('a.b', 'c', true), 'b'",
     ] {
         assert!(looks(text).has(Looks::CHANGES), "{text}");
@@ -82,6 +84,50 @@ fn a_set_that_ends_with_its_transaction_is_told_from_one_that_does_not() {
     }
     let both = looks("begin; set local a = 1; set b = 2; commit");
     assert!(both.has(Looks::SETS) && both.has(Looks::SETS_LOCALLY));
+}
+
+#[test]
+fn one_set_alone_says_what_it_sets() {
+    let set = |text: &str| {
+        let mut notes = Notes::default();
+        look(text.as_bytes(), &mut notes);
+        notes.set.map(String::from)
+    };
+    for (text, name) in [
+        ("set work_mem = '1MB'", "work_mem"),
+        ("/* x */ SET SESSION Search_Path TO a, b;", "search_path"),
+        ("set datestyle to iso", "DateStyle"),
+        ("set time zone 'UTC'", "TimeZone"),
+        ("set \"TimeZone\" = 'UTC' ; -- end", "TimeZone"),
+        ("set app.tenant = 1", "app.tenant"),
+        ("set role x", "role"),
+        ("set role = x", "role"),
+        ("set role to x", "role"),
+        ("set role none", "role"),
+    ] {
+        assert_eq!(set(text).as_deref(), Some(name), "{text}");
+    }
+    for text in [
+        "set work_mem = default",
+        "set work_mem to DEFAULT",
+        "set time zone local",
+        "set a = 1; set b = 2",
+        "begin; set a = 1",
+        "set local a = 1",
+        "set session authorization x",
+        "set session_authorization = x",
+        "set session characteristics as transaction read only",
+        "set seed = 0.5",
+        "set transaction_isolation = serializable",
+        "set \"a b\" = 1",
+        "set names 'UTF8'",
+        "set",
+        "set a",
+        "set a.",
+        r"set a = 'x\' ; set b = '1'",
+    ] {
+        assert_eq!(set(text), None, "{text}");
+    }
 }
 
 #[test]
@@ -142,7 +188,7 @@ proptest! {
             "", "select 1;", "select 'a'';';", "/* ; set x */ ", "-- '\n", "select $x$;$x$ ;", "select e'\\';';",
             "create function f() returns int language sql as $$ select 1; $$;",
         ]),
-        first in "[a-zA-Z_][a-zA-Z0-9_$]{0,8}", second in "[a-zA-Z_][a-zA-Z0-9_$]{0,8}",
+        first in "[a-zA-Z_][a-zA-Z0-9_]{0,8}", second in "[a-zA-Z_][a-zA-Z0-9_]{0,8}",
         form in 0usize..4,
     ) {
         let name = format!("{first}.{second}");

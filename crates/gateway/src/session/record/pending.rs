@@ -33,6 +33,8 @@ pub(super) enum Change {
     Run(Looks),
     /// A `LOAD` of this library will run.
     Load(Box<str>),
+    /// A `SET` of this setting will run.
+    Set(Box<str>),
 }
 
 impl Change {
@@ -47,6 +49,11 @@ impl Change {
     /// Whether `CloseComplete` answers it.
     pub(super) fn is_close(&self) -> bool {
         matches!(self, Self::Close(_) | Self::ClosePortal)
+    }
+
+    /// Whether it waits for the tag of a `SET`.
+    pub(super) fn is_set(&self) -> bool {
+        matches!(self, Self::Set(_))
     }
 
     /// Whether it waits for the tag of a `LOAD`.
@@ -127,6 +134,19 @@ impl Pending {
         if self.changes.is_empty() && self.changes.capacity() > MOST_KEPT {
             self.changes = VecDeque::new();
         }
+    }
+
+    /// The text that was sent last sets this and nothing else.
+    pub(super) fn set(&mut self, setting: Option<Box<str>>) {
+        if let Some(setting) = setting {
+            self.push(Change::Set(setting));
+        }
+    }
+
+    /// How many texts of the batch that is being answered have a `SET`.
+    pub(super) fn sets(&self) -> usize {
+        let batch = self.changes.iter().take_while(|(batch, _)| *batch == self.answering);
+        batch.filter(|(_, change)| matches!(change, Change::Run(l) if l.has(Looks::SETS))).count()
     }
 
     /// The last change to a named statement, if there is one.

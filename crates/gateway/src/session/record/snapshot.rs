@@ -51,7 +51,21 @@ const QUESTION: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(pg_catalo
   AND r.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())
 )::pg_catalog.text, 'UTF8'), 'base64')";
 
-/// A server's answer.
+/// The values of some settings.
+const BRIEF: &str = "SELECT pg_catalog.encode(pg_catalog.convert_to(
+(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n, pg_catalog.current_setting(n, true)))
+  FROM pg_catalog.unnest($1::pg_catalog.text[]) n)::pg_catalog.text, 'UTF8'), 'base64')";
+
+/// What a server answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// All that it knows.
+    Whole(Box<Snapshot>),
+    /// The settings that it was asked for.
+    Some(Vec<(String, Option<String>)>),
+}
+
+/// All that a server can tell.
 #[derive(Debug, Deserialize)]
 pub(super) struct Snapshot {
     settings: Option<Vec<(String, Option<String>)>>,
@@ -96,8 +110,7 @@ pub(super) fn ask(names: &[Box<str>]) -> Script {
             run(builder, ASKING, sql, None);
             builder.message(b'C', close);
         }
-        // Names are made of letters that an array needs no quotes for.
-        run(builder, ASKING, QUESTION, Some(&format!("{{{}}}", names.join(","))));
+        run(builder, ASKING, QUESTION, Some(&array(names)));
         builder.message(b'C', close);
     });
     script.batch(Step::Ask, |builder| {
@@ -111,20 +124,49 @@ pub(super) fn ask(names: &[Box<str>]) -> Script {
     script
 }
 
+/// The question for some settings, which costs a server a tenth of the other.
+pub(super) fn ask_briefly(names: &[Box<str>]) -> Script {
+    let mut script = Script::default();
+    script.batch(Step::Ask, |builder| {
+        let close = |body: &mut Vec<u8>| {
+            body.push(b'S');
+            body.extend_from_slice(ASKING);
+            body.push(0);
+        };
+        builder.message(b'C', close);
+        run(builder, ASKING, BRIEF, Some(&array(names)));
+        builder.message(b'C', close);
+    });
+    script
+}
+
+/// An array of names, which are made of letters that need no quotes.
+fn array(names: &[Box<str>]) -> String {
+    format!("{{{}}}", names.join(","))
+}
+
 /// Reads all that the server sent.
-pub(super) fn read(answers: &[Message]) -> Result<Snapshot, Unreadable> {
+pub(super) fn read(answers: &[Message]) -> Result<Answer, Unreadable> {
     if let Some(error) = answers.iter().find(|message| message.tag == b'E') {
         let code = sqlstate(error).map(String::from_utf8_lossy).unwrap_or_default();
         return Err(Unreadable::Refused(code.into()));
     }
     let mut rows = answers.iter().filter(|message| message.tag == b'D').map(column);
-    let timeout = rows.next().flatten().ok_or(Unreadable::Form)?;
-    let mut encoded = rows.next().flatten().ok_or(Unreadable::Form)?.to_vec();
-    encoded.retain(|byte| *byte != b'\n');
-    let json = BASE64_STANDARD.decode(encoded).map_err(|_| Unreadable::Form)?;
+    let first = rows.next().flatten().ok_or(Unreadable::Form)?;
+    let Some(second) = rows.next() else {
+        return serde_json::from_slice(&decode(first)?)
+            .map(Answer::Some)
+            .map_err(|_| Unreadable::Form);
+    };
+    let json = decode(second.ok_or(Unreadable::Form)?)?;
     let mut snapshot: Snapshot = serde_json::from_slice(&json).map_err(|_| Unreadable::Form)?;
-    snapshot.timeout = String::from_utf8_lossy(timeout).into_owned();
-    Ok(snapshot)
+    snapshot.timeout = String::from_utf8_lossy(first).into_owned();
+    Ok(Answer::Whole(Box::new(snapshot)))
+}
+
+fn decode(encoded: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    let lines: Vec<u8> = encoded.iter().copied().filter(|byte| *byte != b'\n').collect();
+    BASE64_STANDARD.decode(lines).map_err(|_| Unreadable::Form)
 }
 
 /// The only column of a row.

@@ -5,14 +5,24 @@
 pub(super) enum Effect {
     /// A setting, perhaps for the transaction only.
     Set,
+    /// Settings went back to their defaults.
+    Reset,
     /// A library was loaded.
     Load,
+    /// A prepared statement is gone.
+    Deallocate,
     /// No prepared statement is left.
     DeallocateAll,
+    /// Nearly nothing is left.
+    DiscardAll,
+    /// Channels are listened on no more.
+    Unlisten,
     /// A cursor was closed.
     CloseCursor,
     /// Something was dropped, perhaps of the session's own.
     Drop,
+    /// A procedure or a block has done what it does.
+    Routine,
     /// Anything.
     Other,
 }
@@ -38,16 +48,17 @@ pub(super) fn effect(tag: &[u8]) -> Option<Effect> {
     match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
         (b"SET", b"CONSTRAINTS") | (b"PREPARE", b"TRANSACTION") => None,
         (b"SET", _) => Some(Effect::Set),
+        (b"RESET", _) => Some(Effect::Reset),
         (b"LOAD", _) => Some(Effect::Load),
-        (b"DEALLOCATE" | b"DISCARD", b"ALL") => Some(Effect::DeallocateAll),
+        (b"DEALLOCATE", b"ALL") => Some(Effect::DeallocateAll),
+        (b"DEALLOCATE", _) => Some(Effect::Deallocate),
+        (b"DISCARD", b"ALL") => Some(Effect::DiscardAll),
+        (b"DROP", _) | (b"DISCARD", b"TEMP") => Some(Effect::Drop),
+        (b"UNLISTEN", _) => Some(Effect::Unlisten),
         (b"CLOSE", _) => Some(Effect::CloseCursor),
-        (b"DROP", _) => Some(Effect::Drop),
+        (b"DO" | b"CALL", _) => Some(Effect::Routine),
+        (b"PREPARE" | b"LISTEN", _) => Some(Effect::Other),
         (b"CREATE", kind) if TEMPORARY.contains(&kind) => Some(Effect::Other),
-        (
-            b"RESET" | b"PREPARE" | b"DEALLOCATE" | b"LISTEN" | b"UNLISTEN" | b"DISCARD" | b"DO"
-            | b"CALL",
-            _,
-        ) => Some(Effect::Other),
         _ => None,
     }
 }
@@ -76,6 +87,8 @@ mod tests {
             "NOTIFY",
             "DECLARE CURSOR",
             "SET CONSTRAINTS",
+            "DISCARD PLANS",
+            "DISCARD SEQUENCES",
             "PREPARE TRANSACTION",
             "CREATE INDEX",
             "TRUNCATE TABLE",
@@ -92,18 +105,18 @@ mod tests {
     fn tags_of_changes_are_known_with_and_without_their_zero() {
         for (tag, wanted) in [
             ("SET", Effect::Set),
-            ("RESET", Effect::Other),
+            ("RESET", Effect::Reset),
             ("PREPARE", Effect::Other),
-            ("DEALLOCATE", Effect::Other),
+            ("DEALLOCATE", Effect::Deallocate),
             ("DEALLOCATE ALL", Effect::DeallocateAll),
-            ("DISCARD ALL", Effect::DeallocateAll),
-            ("DISCARD TEMP", Effect::Other),
+            ("DISCARD ALL", Effect::DiscardAll),
+            ("DISCARD TEMP", Effect::Drop),
             ("LISTEN", Effect::Other),
-            ("UNLISTEN", Effect::Other),
+            ("UNLISTEN", Effect::Unlisten),
             ("CLOSE CURSOR", Effect::CloseCursor),
             ("LOAD", Effect::Load),
-            ("DO", Effect::Other),
-            ("CALL", Effect::Other),
+            ("DO", Effect::Routine),
+            ("CALL", Effect::Routine),
             ("CREATE TABLE", Effect::Other),
             ("CREATE VIEW", Effect::Other),
             ("DROP TABLE", Effect::Drop),
