@@ -205,3 +205,27 @@ fn c11_the_pool_of_the_primary_goes_with_a_promotion() {
     exit 0
     ");
 }
+
+#[test]
+fn d24_the_var_of_the_pool_is_listed_with_its_credential() {
+    let credential = json!({
+        "uuid": "c-1", "name": "default", "state": "active", "database": "d1",
+        "host": "127.0.0.1", "port": 5433,
+        "credentials": [{ "user": "u1", "password": "p1", "state": "active", "connections": 1 }],
+    });
+    let all = json!([attachment("DATABASE", GOLD), pool_attachment(GOLD)]);
+    let platform = Platform::with(&[
+        ("GET /apps/demo/addon-attachments", 200, all),
+        (
+            "GET /postgres/v0/databases/id-postgresql-calm-11111/credentials",
+            200,
+            json!([credential]),
+        ),
+    ]);
+    assert_snapshot!(platform.howdah("pg:credentials -a demo"), @r"
+    $ howdah pg:credentials -a demo
+    Database               Credential  User  State   Config vars
+    postgresql-calm-11111  default     u1    active  DATABASE_URL, DATABASE_CONNECTION_POOL_URL
+    exit 0
+    ");
+}

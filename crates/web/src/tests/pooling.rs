@@ -158,6 +158,34 @@ async fn c11_the_pool_follows_a_promotion_and_leaves_no_second_name_behind() {
     assert_eq!(text(&all, POOL_URL), text(&all, "DATABASE_URL").replace(":5433/", ":5434/"));
 }
 
+/// The dashboard's form does in one step what the CLI does in two.
+#[tokio::test]
+async fn c10_a_promotion_on_the_dashboard_takes_the_pool_along_where_the_plan_has_pools() {
+    let ground = ground().await;
+    add(&ground, "heroku-postgresql:standard-0", "postgresql-two").await;
+    add(&ground, "heroku-postgresql:hobby-dev", "postgresql-small").await;
+    attach(&ground, "postgresql-one", None).await.ok();
+    let html = page(&ground).await;
+    let (_, csrf) = html.split_once("name=\"csrf\" value=\"").expect("a form");
+    let csrf = csrf.split_once('"').expect("a value").0;
+    let led_to = async |name: &str| {
+        let path = format!("/apps/demo/addon-attachments/{name}");
+        ground.get(&path).await["addon"]["name"].clone()
+    };
+    for (promoted, pool) in
+        [("postgresql-two", "postgresql-two"), ("postgresql-small", "postgresql-two")]
+    {
+        let request = Request::post(format!("/dashboard/databases/{promoted}/promote"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin")
+            .header("cookie", format!("howdah_session={}", ground.token))
+            .body(Body::from(format!("csrf={csrf}")))
+            .expect("a request");
+        assert_eq!(ground.send(request).await.status(), 303);
+        assert_eq!((led_to("DATABASE").await, led_to(POOL).await), (promoted.into(), pool.into()));
+    }
+}
+
 /// Passwords are in one place: what replaces one replaces it in every URL.
 #[tokio::test]
 async fn d28_both_urls_change_with_the_password() {
