@@ -189,7 +189,8 @@ impl Relaying {
     /// Asks the server for the state of the session, if it has done anything since that was known.
     pub(super) async fn take_snapshot(&mut self) -> Option<End> {
         let Some(leg) = &mut self.leg else { return None };
-        if self.identity.startup.replication() || !std::mem::take(&mut self.wants.ran) {
+        // Taken in any case: what wants to be asked for and is not would be wanted again at once.
+        if !std::mem::take(&mut self.wants.ran) || self.identity.startup.replication() {
             return None;
         }
         let script = self.record.snapshot();
