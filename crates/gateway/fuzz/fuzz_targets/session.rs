@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../targets/mod.rs"]
+#[path = "../targets/list.rs"]
 mod targets;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("session", data));

@@ -2,7 +2,7 @@
 //! random. `HOWDAH_FUZZ_SECONDS` sets how long, `HOWDAH_FUZZ_SEED` where chance begins; what fails
 //! is written down so that it can be run again by libFuzzer or with `HOWDAH_FUZZ_FILE`.
 
-#[path = "../../fuzz/targets/mod.rs"]
+#[path = "../../fuzz/targets/list.rs"]
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
