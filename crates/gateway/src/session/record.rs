@@ -167,9 +167,6 @@ impl Record {
 
     /// The client sends a simple query. `text` is the body of `Query`, with or without its zero.
     pub fn query(&mut self, text: &[u8], extent: Extent) {
-        if self.pending.is_void() {
-            return;
-        }
         if self.pending.is_empty() {
             self.unnamed.forget();
         } else {
@@ -181,7 +178,7 @@ impl Record {
     /// The client sends `Parse`, with this body.
     pub fn parse(&mut self, body: &[u8], extent: Extent) {
         let mut rest = body;
-        let Some(name) = take_cstr(&mut rest).filter(|_| !self.pending.is_void()) else { return };
+        let Some(name) = take_cstr(&mut rest) else { return };
         if name.is_empty() {
             self.parse_unnamed(rest, extent);
         } else {
@@ -235,7 +232,7 @@ impl Record {
         } else {
             self.statement(name).map_or_else(Looks::default, |statement| statement.looks())
         };
-        if !looks.matter() || self.pending.is_void() {
+        if !looks.matter() {
             return;
         }
         if looks.has(Looks::UNNAMED) {
@@ -247,9 +244,6 @@ impl Record {
 
     /// The client sends `Close`, with this body.
     pub fn close(&mut self, body: &[u8]) {
-        if self.pending.is_void() {
-            return;
-        }
         let change = match body {
             [b'S', name @ ..] => Change::Close(name.strip_suffix(&[0]).unwrap_or(name).into()),
             _ => Change::ClosePortal,
@@ -303,7 +297,6 @@ impl Record {
 
     /// The server sends `ErrorResponse`.
     pub fn error(&mut self) {
-        self.pending.fail();
         if self.presumed != Presumed::Nothing {
             self.mark();
         }

@@ -1,7 +1,8 @@
 //! What was asked for and is not answered yet, in order, so far as it will change the record.
 //!
 //! A batch is what one `ReadyForQuery` ends. When an error comes, PostgreSQL does nothing more of
-//! its batch, also not of what is sent later but before its end.
+//! its batch, also not of what is sent later but before its end: what has had no answer when the
+//! batch ends has not happened.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -70,18 +71,11 @@ pub(super) struct Pending {
     sending: u32,
     /// The batch that the server answers.
     answering: u32,
-    /// Whether that batch has met an error.
-    failed: bool,
 }
 
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty()
-    }
-
-    /// Whether what is sent now is ignored by the server.
-    pub(super) fn is_void(&self) -> bool {
-        self.failed && self.sending == self.answering
     }
 
     pub(super) fn push(&mut self, change: Change) {
@@ -117,11 +111,6 @@ impl Pending {
         looks
     }
 
-    /// An error came.
-    pub(super) fn fail(&mut self) {
-        self.failed = true;
-    }
-
     /// Whether a batch of the client waits for its `ReadyForQuery`.
     pub(super) fn is_awaited(&self) -> bool {
         self.answering != self.sending
@@ -130,7 +119,6 @@ impl Pending {
     /// The batch that is being answered is over, and nothing of it is left.
     pub(super) fn answered(&mut self) {
         self.answering = self.answering.wrapping_add(1);
-        self.failed = false;
         if self.changes.is_empty() && self.changes.capacity() > MOST_KEPT {
             self.changes = VecDeque::new();
         }
