@@ -9,6 +9,7 @@ mod limits;
 mod login;
 mod losing;
 mod moving;
+mod protocol;
 mod raw;
 mod relay;
 mod replication;
