@@ -3,6 +3,7 @@
 //! `run/gateway-PID.sock`.
 
 pub mod client;
+pub mod moves;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,6 +104,10 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/stats", get(stats))
         .route("/pools", get(pools))
         .route("/metrics", get(metrics))
+        .route("/databases/{id}/sessions", get(moves::sessions))
+        .route("/databases/{id}/prepare", post(moves::prepare))
+        .route("/databases/{id}/hold", post(moves::hold))
+        .route("/databases/{id}/release", post(moves::release))
         .route("/reload", post(reload))
         .route("/stop", post(stop))
         // Between gateways.

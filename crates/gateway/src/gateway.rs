@@ -1,5 +1,6 @@
 //! The gateway as a whole: the listener, its threads, and the task that keeps the routes new.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest;
+use howdah_model::ids::DatabaseId;
 use howdah_model::route::Mode;
 use rustix::process::Resource;
 use tokio::net::TcpStream;
@@ -24,7 +26,7 @@ use crate::hold;
 use crate::limits::Limits;
 use crate::registry::{Order, Sessions};
 use crate::routes::fetch::Fetcher;
-use crate::routes::{Routes, cache};
+use crate::routes::{Move, Routes, cache};
 use crate::session::Shared;
 use crate::session::losing::Shutdowns;
 use crate::session::openings::Openings;
@@ -133,8 +135,14 @@ impl Gateway {
     /// All figures of this process.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let pools = report(&self.shared.statistics, &self.shared.routes);
+        let pools = report(&self.shared.statistics, &self.shared.routes, &[]);
         Figures { pools, stats: self.stats() }
+    }
+
+    /// The moves that this gateway was told of directly.
+    #[must_use]
+    pub fn moves(&self) -> HashMap<DatabaseId, Move> {
+        self.shared.routes.moves()
     }
 
     /// Reads the certificate again, for clients that come from now on.

@@ -90,12 +90,6 @@ impl Limits {
         self.capacity.clients.saturating_sub(self.clients.available_permits())
     }
 
-    /// How many clients are logging in.
-    #[must_use]
-    pub fn handshakes(&self) -> usize {
-        self.capacity.handshakes.saturating_sub(self.handshakes.available_permits())
-    }
-
     /// Takes one of the `limit` sessions of a database, if one is free.
     #[must_use]
     pub fn take(&self, database: DatabaseId, limit: u32) -> Option<Slot> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use howdah_model::ids::DatabaseId;
 use howdah_model::route::{Route, RouteTable, Stage, Target};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use crate::scram::{Keys, USUAL_ROUNDS};
@@ -135,7 +136,7 @@ struct Told {
 }
 
 /// A move that this gateway was told of directly.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// Where in it the database is.
     pub stage: Stage,
@@ -213,6 +214,12 @@ impl Routes {
         self.change(|told| {
             told.moves.insert(database, made);
         })
+    }
+
+    /// All moves that this gateway was told of directly.
+    #[must_use]
+    pub fn moves(&self) -> HashMap<DatabaseId, Move> {
+        self.told().moves.clone()
     }
 
     /// The move of a database that this gateway was told of directly.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::{Method, RequestBuilder, Response};
 
+use super::moves::Standings;
 use super::{About, Departure, TakeOver};
 use crate::handover::Held;
 use crate::handover::figures::Figures;
@@ -76,6 +77,22 @@ impl Client {
     /// Tells the gateway that accepts clients that an elder has ended.
     pub(crate) async fn depart(&self, departure: &Departure) -> Result<(), Unanswered> {
         self.send(self.request(Method::POST, "departures").json(departure)).await.map(drop)
+    }
+
+    /// How the sessions of a database stand.
+    pub(crate) async fn standings(&self, path: &str) -> Result<Standings, Unanswered> {
+        Ok(json(self.send(self.request(Method::GET, path)).await?).await?)
+    }
+
+    /// Does something about a move of a database, which may take as long as `bound`.
+    pub(crate) async fn act(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        bound: Duration,
+    ) -> Result<Standings, Unanswered> {
+        let request = self.request(Method::POST, path).query(query).timeout(bound + BOUND);
+        Ok(json(self.send(request).await?).await?)
     }
 
     /// Passes a cancel request on; whether it has the session.

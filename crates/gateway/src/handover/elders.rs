@@ -12,6 +12,7 @@ use super::Held;
 use super::figures::Figures;
 use super::run_dir::{Placed, RunDir};
 use crate::admin::client::{Client, Unanswered};
+use crate::admin::moves::Standings;
 use crate::limits::Limits;
 use crate::startup::SessionKey;
 
@@ -156,6 +157,36 @@ impl Elders {
         if let Some(ended) = &self.lock().ended {
             own.add(ended);
         }
+    }
+
+    /// How the sessions of a database stand in each; none for one that does not say.
+    pub(crate) async fn get(&self, path: &str) -> Vec<Option<Standings>> {
+        let elders = self.mine();
+        join_all(elders.iter().map(async |elder| elder.client.standings(path).await.ok())).await
+    }
+
+    /// Does something about a move in each.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        bound: Duration,
+    ) -> Vec<Option<Standings>> {
+        let elders = self.mine();
+        let act = async |elder: &Elder| match elder.client.act(path, query, bound).await {
+            Ok(standings) => Some(standings),
+            Err(error) => {
+                tracing::warn!(elder = elder.name, error = %error, "an older gateway was not reached");
+                None
+            }
+        };
+        join_all(elders.iter().map(act)).await
+    }
+
+    /// Those that this gateway speaks for.
+    fn mine(&self) -> Vec<Elder> {
+        let state = self.lock();
+        if state.handed_on { Vec::new() } else { state.elders.clone() }
     }
 
     /// Passes a cancel request on; whether one of them had the session.

@@ -56,8 +56,9 @@ impl Elder<'_> {
         self.gateway.listeners().set_duty(Duty::Drain);
         self.gateway.shared.elders.set_handed_on(true);
         let held = freeze(self.gateway);
+        let moves = self.gateway.shared.routes.moves();
         tracing::info!(sessions = self.gateway.clients(), "another gateway takes over; draining");
-        let told = link.say(&Word::Serve { held }).await;
+        let told = link.say(&Word::Serve { held, moves }).await;
         let is_gone = match told {
             Err(_) => true,
             Ok(()) => tokio::select! {
@@ -139,7 +140,8 @@ pub(crate) fn freeze(gateway: &Gateway) -> Held {
     }
     let share = |(clients, limit): (u32, u32)| clients.min((limit / 4).max(1));
     let reserved = clients.into_iter().map(|(id, of)| (id, share(of)));
-    // Who is logging in has no database yet. PostgreSQL's own limit on the role still holds for them.
-    let more = u32::try_from(shared.limits.handshakes()).unwrap_or(u32::MAX);
+    // Who is on the way in has no session yet. PostgreSQL's own limit on the role holds for them.
+    let sessions = usize::try_from(gateway.stats().sessions).unwrap_or(usize::MAX);
+    let more = u32::try_from(gateway.clients().saturating_sub(sessions)).unwrap_or(u32::MAX);
     shared.limits.freeze(reserved.filter(|(_, kept)| *kept > 0).collect(), more)
 }

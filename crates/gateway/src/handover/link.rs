@@ -1,10 +1,12 @@
 //! The connection between an elder and the younger gateway that takes over from it: words as JSON
 //! with their length before them, and descriptors beside the first byte.
 
+use std::collections::HashMap;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use howdah_model::ids::DatabaseId;
 use howdah_model::route::Mode;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -15,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 
 use super::Held;
+use crate::routes::Move;
 
 /// The most descriptors of a word: the listening sockets and the lock.
 const MOST_DESCRIPTORS: usize = 8;
@@ -37,6 +40,9 @@ pub(super) enum Word {
     Serve {
         /// The sessions that I have and may have again.
         held: Held,
+        /// The moves that I was told of, and not by the platform.
+        #[serde(default)]
+        moves: HashMap<DatabaseId, Move>,
     },
     /// Younger: I have handed on in my turn; do not come back when I am gone.
     HandedOn,
@@ -136,7 +142,7 @@ fn space() -> [MaybeUninit<u8>; rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))
 #[cfg(test)]
 mod tests {
     use super::*;
-    use howdah_model::ids::DatabaseId;
+    use howdah_model::route::Stage;
 
     #[tokio::test]
     async fn words_come_whole_with_their_descriptors() {
@@ -153,7 +159,8 @@ mod tests {
             listener.local_addr().expect("an address")
         );
         let held: Held = (0..5000).map(|number| (DatabaseId::new(), number)).collect();
-        let serve = Word::Serve { held };
+        let moves = HashMap::from([(DatabaseId::new(), Move { stage: Stage::Open, target: None })]);
+        let serve = Word::Serve { held, moves };
         let (said, heard) = tokio::join!(elder.say(&serve), younger.hear());
         said.expect("said");
         assert_eq!(heard.expect("heard").expect("a word").0, serve);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hand_on::{Elder, Outcome};
 use super::run_dir::Placed;
-use super::station::Station;
+use super::station::{Legacy, Station};
 use crate::Gateway;
 use crate::admin::{self, Comer, Departure, Desk};
 
@@ -55,8 +55,11 @@ pub async fn serve(
     tasks.spawn(answer(listener, desk));
 
     let shared = gateway.shared.clone();
-    let held = station.assume().await?;
+    let Legacy { held, moves } = station.assume().await?;
     shared.limits.set_elsewhere(held);
+    for (database, made) in moves {
+        shared.routes.set_move(database, made);
+    }
     // Before they can say anything to this one.
     shared.elders.find(&run, &placed)?;
     run.point_to(&placed)?;

@@ -1,16 +1,20 @@
 //! The right to accept the clients of a home: free, or taken over from the gateway that has it.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use howdah_model::ids::DatabaseId;
 use howdah_model::route::Mode;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Held;
 use super::link::{Link, Word};
 use super::run_dir::RunDir;
 use crate::admin;
+use crate::routes::Move;
 
 /// How long an elder may take for each of its words.
 const WORD: Duration = Duration::from_secs(5);
@@ -26,6 +30,15 @@ pub struct Station {
     pub(super) elder: Option<Link>,
     /// The sockets that an elder gave; empty without one.
     sockets: Vec<Socket>,
+}
+
+/// What an elder says when it lets go.
+#[derive(Debug, Default)]
+pub(super) struct Legacy {
+    /// The sessions that it has to be counted with.
+    pub(super) held: Held,
+    /// The moves that it was told of, and not by the platform.
+    pub(super) moves: HashMap<DatabaseId, Move>,
 }
 
 /// A listening socket.
@@ -100,20 +113,19 @@ impl Station {
         self.elder.is_some()
     }
 
-    /// Says that everything is prepared, and waits until the elder accepts nobody any more. Returns
-    /// what it has to be counted with.
-    pub(super) async fn assume(&mut self) -> anyhow::Result<super::Held> {
-        let Some(elder) = &mut self.elder else { return Ok(super::Held::new()) };
+    /// Says that everything is prepared, and waits until the elder accepts nobody any more.
+    pub(super) async fn assume(&mut self) -> anyhow::Result<Legacy> {
+        let Some(elder) = &mut self.elder else { return Ok(Legacy::default()) };
         let exchange = async {
             elder.say(&Word::Ready).await?;
             elder.hear().await
         };
         let heard = timeout(WORD, exchange).await.context("the other gateway does not let go")?;
         match heard {
-            Ok(Some((Word::Serve { held }, _))) => Ok(held),
+            Ok(Some((Word::Serve { held, moves }, _))) => Ok(Legacy { held, moves }),
             Ok(Some((word, _))) => bail!("the other gateway says {word:?} instead of letting go"),
             // It has died: its sockets and the lock are ours alone.
-            Ok(None) | Err(_) => Ok(super::Held::new()),
+            Ok(None) | Err(_) => Ok(Legacy::default()),
         }
     }
 }

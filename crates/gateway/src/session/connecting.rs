@@ -78,14 +78,25 @@ impl Connecting {
         let identity = Arc::new(identity);
         match self.open(&identity).await {
             Ok(ready) => self.greet(identity, ready).await,
-            Err(Obstacle::Fatal(fatal)) => Refused::because(self.context, self.client, &fatal),
+            Err(Obstacle::Fatal(fatal)) => {
+                self.count(fatal.kind);
+                Refused::because(self.context, self.client, &fatal)
+            }
             Err(Obstacle::Refused(message)) => {
                 self.context.counters.error(ErrorKind::ServerRefused);
+                self.count(ErrorKind::ServerRefused);
                 let mut builder = Builder::default();
                 builder.copy(&message);
                 Refused::with_words(self.context, self.client, builder.into_bytes())
             }
         }
+    }
+
+    /// Counts an error for the credential.
+    fn count(&self, kind: ErrorKind) {
+        let Self { context, entry, mode, .. } = self;
+        let mode = if *mode == Mode::Transaction { *mode } else { entry.route.mode };
+        context.shared.statistics.credential(&entry.route, mode).error(kind);
     }
 
     async fn open(&self, identity: &Identity) -> Result<Ready, Obstacle> {

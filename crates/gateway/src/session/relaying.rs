@@ -306,10 +306,11 @@ impl Relaying {
     }
 
     fn part_with(self, is_here: bool, kind: Option<ErrorKind>, last: &[u8]) -> Session {
-        let Self { context, client, leg, mut down, progress, holds, .. } = self;
+        let Self { context, client, leg, mut down, progress, stats, holds, .. } = self;
         let Holds { registration, slot, place } = holds;
         if let Some(kind) = kind {
             context.counters.error(kind);
+            stats.error(kind);
         }
         // A query whose client said good-bye is carried out, as PostgreSQL does.
         let abandoned = !progress.is_quiet() && !progress.is_terminated();

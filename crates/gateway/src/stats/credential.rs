@@ -116,7 +116,12 @@ impl Statistics {
     /// Begins to count for a session that was opened.
     #[must_use]
     pub fn open(&self, route: &Route, mode: Mode) -> SessionStats {
-        SessionStats::new(self.credential(route, mode))
+        let session = SessionStats::new(self.credential(route, mode));
+        if mode == Mode::Session {
+            // It has had its server since before the client was let in.
+            session.stands(Standing::Pinned);
+        }
+        session
     }
 
     /// The figures of a credential, for what has no session.

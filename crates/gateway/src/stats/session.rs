@@ -146,7 +146,9 @@ impl SessionStats {
     }
 
     /// The client waits for a server ([`Standing::Waiting`]) or is held ([`Standing::Held`]), until
-    /// [`goes`](Self::goes). A wait that turns into a hold is said again and ends the wait.
+    /// [`goes`](Self::goes). A wait that turns into a hold is said again and ends the wait. Waits for
+    /// a server of a pool are counted by the pool: there, only say how the session
+    /// [stands](Self::stands).
     pub fn waits(&mut self, how: Standing) {
         self.goes(Standing::Active);
         self.waits = Some(std::time::Instant::now());

@@ -4,6 +4,7 @@ mod cluster;
 mod rig;
 
 mod certificates;
+mod figures;
 mod hostile;
 mod limits;
 mod login;

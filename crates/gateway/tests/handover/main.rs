@@ -361,7 +361,14 @@ async fn the_certificate_is_read_again_and_a_broken_one_is_refused() {
 }
 
 async fn get(home: &Home, path: &str) -> String {
-    let answer = ask(home, "GET", path, "").await;
+    body(ask(home, "GET", path, "").await)
+}
+
+async fn post(home: &Home, path: &str) -> String {
+    body(ask(home, "POST", path, "").await)
+}
+
+fn body(answer: String) -> String {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
 }
@@ -380,4 +387,32 @@ async fn ask(home: &Home, method: &str, path: &str, body: &str) -> String {
     let read = timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time");
     read.expect("an answer");
     answer
+}
+
+/// A hold by hand is asked of the gateway that accepts, and holds in all.
+#[tokio::test]
+async fn moves_by_hand_are_made_in_elders_too_and_come_with_the_office() {
+    let home = Home::new();
+    let database = howdah_model::ids::DatabaseId::new();
+    let elder = home.start(FOREVER).await;
+    let _old = client(elder.address()).await;
+    let younger = home.start(FOREVER).await;
+    let stage = |serving: &Serving| {
+        let report = serving.gateway.moves().remove(&database);
+        report.map(|made| made.stage)
+    };
+    let hold = format!("/databases/{database}/hold?bound_ms=1000");
+    let answer: serde_json::Value = serde_json::from_str(&post(&home, &hold).await).expect("JSON");
+    assert_eq!((&answer["done"], &answer["sessions"]), (&true.into(), &serde_json::json!([])));
+    let held = Some(howdah_model::route::Stage::Hold { grace_ms: 1000 });
+    assert_eq!((stage(&elder), stage(&younger)), (held.clone(), held.clone()));
+    // Who takes over takes over what is held.
+    let _new = client(elder.address()).await;
+    let third = home.start(FOREVER).await;
+    assert_eq!(stage(&third), held);
+    post(&home, &format!("/databases/{database}/release?bound_ms=1000")).await;
+    assert_eq!((stage(&elder), stage(&younger), stage(&third)), (None, None, None));
+    let path = format!("/databases/{database}/prepare?bound_ms=10");
+    let refused = ask(&home, "POST", &path, "").await;
+    assert!(refused.starts_with("HTTP/1.1 422") && refused.contains("`next`"), "{refused}");
 }
