@@ -202,7 +202,8 @@ async fn held(State(desk): State<Desk>) -> Json<Held> {
 
 async fn cancel(State(desk): State<Desk>, request: Bytes) -> StatusCode {
     let Ok(Packet::Cancel(key)) = startup::parse(&request) else { return StatusCode::BAD_REQUEST };
-    if crate::cancel::forward(&desk.gateway.shared.sessions, key).await {
+    let sessions = &desk.gateway.shared.sessions;
+    if crate::cancel::forward(sessions, key).await != crate::cancel::Outcome::Unknown {
         StatusCode::NO_CONTENT
     } else {
         StatusCode::NOT_FOUND

@@ -12,14 +12,27 @@ use crate::startup::SessionKey;
 /// How long PostgreSQL may take to read a cancel request.
 const BOUND: Duration = Duration::from_secs(5);
 
+/// What came of a request to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A server has it.
+    PassedOn,
+    /// The session runs nothing now, or its server has gone.
+    Nothing,
+    /// Nobody here has the key.
+    Unknown,
+}
+
 /// Passes on the request of a client. One with an unknown key is dropped without a word, as
-/// PostgreSQL does. Whether it was passed on.
-pub async fn forward(sessions: &Sessions, key: SessionKey) -> bool {
+/// PostgreSQL does.
+pub async fn forward(sessions: &Sessions, key: SessionKey) -> Outcome {
     // The handle is held until PostgreSQL has read the request, and a server belongs to one
     // session for its whole life, so it cannot reach a session that came later.
-    let Some(handle) = sessions.find(key) else { return false };
-    let Some(cancellation) = handle.cancellation() else { return false };
-    send(&cancellation).await
+    let Some(handle) = sessions.find(key) else { return Outcome::Unknown };
+    match handle.cancellation() {
+        Some(cancellation) if send(&cancellation).await => Outcome::PassedOn,
+        Some(_) | None => Outcome::Nothing,
+    }
 }
 
 /// Sends a request and waits until the postmaster has taken it, which it says by closing.

@@ -17,7 +17,8 @@ const FORGET: u32 = 10;
 const MOST: u32 = 60;
 /// Failures of one role that are answered at once.
 const FREE: u32 = 5;
-/// Failures of one address, whatever its roles, that are answered at once.
+/// Failures of one address, whatever its roles, that are answered at once; also its requests to cancel
+/// what is not there, which come by the dozen when many sessions end together.
 const FREE_OF_ADDRESS: u32 = 40;
 /// The first pause; each failure doubles it.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -62,8 +63,18 @@ impl Failures {
     /// Counts a failure, and says how long its answer has to wait.
     #[must_use]
     pub fn note(&self, peer: IpAddr, role: &str) -> Duration {
-        let now = u32::try_from(self.begun.elapsed().as_secs()).unwrap_or(u32::MAX);
-        self.note_at(peer, role, now)
+        self.note_at(peer, role, self.now())
+    }
+
+    fn now(&self) -> u32 {
+        u32::try_from(self.begun.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// Counts a cancel request whose key nobody has, and says how long its answer has to wait.
+    #[must_use]
+    pub fn note_guess(&self, peer: IpAddr) -> Duration {
+        let key = self.hasher.hash_one((Neighbourhood::of(peer), "cancel request"));
+        pause(self.count(key, self.now()), FREE_OF_ADDRESS)
     }
 
     fn note_at(&self, peer: IpAddr, role: &str, now: u32) -> Duration {

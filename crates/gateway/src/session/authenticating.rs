@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connecting::Connecting;
+use super::hello::send_away;
 use super::{Context, Failure, Refused, Session};
 use crate::error::{ErrorKind, Fatal};
 use crate::limits::visits::Visit;
@@ -82,7 +83,8 @@ impl Authenticating {
             let pause = context.shared.limits.failures.note(peer.ip(), &startup.user);
             sleep_until(deadline.min(Instant::now() + pause)).await;
         }
-        Refused::because(context, client, &fatal)
+        let refused = Refused::because(context, client, &fatal);
+        send_away(refused, (place, handshake, visit)).await
     }
 
     /// The whole exchange. An unknown role goes through it like any other, and fails at its end.

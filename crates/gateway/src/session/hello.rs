@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::authenticating::Authenticating;
 use super::{Context, Failure, Refused, Session};
-use crate::cancel;
+use crate::cancel::{self, Outcome};
 use crate::config::Plaintext;
 use crate::error::{ErrorKind, Fatal};
+use crate::limits::visits::Visit;
 use crate::limits::{Handshake, Place};
 use crate::message::{Inbox, ReadError};
 use crate::startup::{self, LONGEST_PACKET, Packet, SessionKey, Startup};
@@ -75,19 +76,20 @@ impl Hello {
                 Session::Over
             }
             Ok(Err(Parting::Gone)) => Session::Over,
-            Ok(Err(Parting::Refused(client, fatal))) => Refused::because(context, client, &fatal),
+            Ok(Err(Parting::Refused(client, fatal))) => {
+                let refused = Refused::because(context, client, &fatal);
+                send_away(refused, (place, handshake, visit)).await
+            }
             Ok(Ok(Greeted { client, wish: Wish::Cancel(key), .. })) => {
-                if !pass_on(&context, key).await {
-                    // Who guesses keys has to wait for each.
-                    sleep(context.shared.limits.failures.note(peer.ip(), "")).await;
-                }
+                pass_on(&context, key, peer).await;
                 // Libpq takes TLS that ends without a farewell for a cancel that came to nothing.
                 client.say_goodbye(&[], context.shared.config.timeouts.farewell).await;
                 Session::Over
             }
             Ok(Ok(Greeted { client, inbox, wish: Wish::Session(startup) })) => {
                 if let Err(fatal) = check_encryption(&context, &client, peer, &startup) {
-                    return Refused::because(context, client, &fatal);
+                    let refused = Refused::because(context, client, &fatal);
+                    return send_away(refused, (place, handshake, visit)).await;
                 }
                 Session::Authenticating(Box::new(Authenticating {
                     context,
@@ -104,6 +106,17 @@ impl Hello {
             }
         }
     }
+}
+
+/// Lets a client go that is refused. It has its places until then, so that those who are refused
+/// are not more than those who may come.
+pub(super) async fn send_away(refused: Session, places: (Place, Handshake, Visit)) -> Session {
+    let over = match refused {
+        Session::Refused(state) => Box::pin(state.step()).await,
+        other => other,
+    };
+    drop(places);
+    over
 }
 
 async fn greet(context: &Context, mut socket: TcpStream) -> Result<Greeted, Parting> {
@@ -209,15 +222,19 @@ async fn start_direct_tls(
     Err(Parting::Refused(Client::Tls(secured), fatal))
 }
 
-/// A cancel request may come without TLS, as clients before PostgreSQL 17 always send it so.
-/// Whether it was for anybody.
-async fn pass_on(context: &Context, key: SessionKey) -> bool {
-    let counters = &context.counters;
-    let shared = &context.shared;
-    let passed_on = cancel::forward(&shared.sessions, key).await || shared.elders.cancel(key).await;
-    let counter = if passed_on { &counters.cancels } else { &counters.cancels_unknown };
-    counter.add(1);
-    passed_on
+/// A cancel request may come without TLS, as clients before PostgreSQL 17 always send it so. Whoever
+/// guesses keys has to wait for each answer.
+async fn pass_on(context: &Context, key: SessionKey, peer: SocketAddr) {
+    let Context { counters, shared, .. } = context;
+    match cancel::forward(&shared.sessions, key).await {
+        Outcome::PassedOn => counters.cancels.add(1),
+        Outcome::Nothing => {}
+        Outcome::Unknown if shared.elders.cancel(key).await => counters.cancels.add(1),
+        Outcome::Unknown => {
+            counters.cancels_unknown.add(1);
+            sleep(shared.limits.failures.note_guess(peer.ip())).await;
+        }
+    }
 }
 
 fn check_encryption(

@@ -118,6 +118,29 @@ async fn one_address_does_not_take_all_unfinished_log_ins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_is_counted_until_it_has_gone() {
+    let rig = Rig::with(Cluster::start().await, |config| {
+        config.capacity = Capacity { clients: 100, handshakes: 4 };
+        config.timeouts.farewell = Duration::from_secs(10);
+    })
+    .await;
+    let mut refused = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(rig.address).await.expect("connected");
+        stream.write_all(&[0, 0, 0, 8, 0, 2, 0, 0]).await.expect("sent");
+        assert_eq!(stream.read_u8().await.expect("an answer"), b'E');
+        refused.push(stream);
+    }
+    let mut third = TcpStream::connect(rig.address).await.expect("connected");
+    let mut answer = vec![0; 100];
+    third.read_exact(&mut answer).await.expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("sorry, too many clients already"), "{answer}");
+    drop((refused, third));
+    until("they are gone", || async { rig.gateway.stats().clients == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_goes_on_failing_waits_and_who_knows_the_password_does_not() {
     let rig = Rig::start().await;
     let tenant = rig.tenant("a").await;
