@@ -26,11 +26,11 @@ pub enum Outcome {
 /// Passes on the request of a client. One with an unknown key is dropped without a word, as
 /// PostgreSQL does.
 pub async fn forward(sessions: &Sessions, key: SessionKey) -> Outcome {
-    // The handle is held until PostgreSQL has read the request, and a server belongs to one
-    // session for its whole life, so it cannot reach a session that came later.
     let Some(handle) = sessions.find(key) else { return Outcome::Unknown };
-    match handle.cancellation() {
-        Some(cancellation) if send(&cancellation).await => Outcome::PassedOn,
+    // Until PostgreSQL has read the request the session keeps its server, so that it cannot reach
+    // another that has that server later.
+    match handle.cancel() {
+        Some(cancelling) if send(&cancelling.cancellation).await => Outcome::PassedOn,
         Some(_) | None => Outcome::Nothing,
     }
 }

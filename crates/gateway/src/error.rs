@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Evicted,
     /// The session waited for its server for longer than the gateway waits.
     HoldTimeout,
+    /// No server of the pool came free in time.
+    QueueTimeout,
     /// The session was ended because the gateway stops.
     Shutdown,
 }
@@ -62,7 +64,9 @@ impl ErrorKind {
             Self::InvalidPassword => "28P01",
             Self::WrongDatabase => "3D000",
             Self::TooManyConnections | Self::GatewayFull | Self::TooManyUnfinished => "53300",
-            Self::NotReady | Self::HoldTimeout | Self::CredentialDrift => "57P03",
+            Self::NotReady | Self::HoldTimeout | Self::QueueTimeout | Self::CredentialDrift => {
+                "57P03"
+            }
             Self::Protocol | Self::HandshakeTimeout => "08P01",
             Self::Unsupported => "0A000",
             Self::InvalidParameter => "22023",

@@ -30,6 +30,7 @@ use crate::routes::{Move, Routes, cache};
 use crate::session::Shared;
 use crate::session::losing::Shutdowns;
 use crate::session::openings::Openings;
+use crate::session::pooling::Servers;
 use crate::stats::report::report;
 use crate::stats::{Counters, Statistics, Stats};
 use crate::tls::Tls;
@@ -77,7 +78,8 @@ impl Gateway {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let limits = Limits::new(possible(config.capacity));
+        let limits = Arc::new(Limits::new(possible(config.capacity)));
+        let servers = Servers::new(threads, limits.clone());
         let shared = Shared {
             config,
             tls,
@@ -86,6 +88,7 @@ impl Gateway {
             limits,
             statistics: Statistics::default(),
             elders: Elders::default(),
+            servers,
             openings: Openings::default(),
             shutdowns: Shutdowns::default(),
             shelf: Arc::default(),
@@ -176,6 +179,8 @@ impl Gateway {
         tasks.spawn(async move { fetcher.run().await });
         let (routes, sessions) = (self.shared.routes.clone(), self.shared.sessions.clone());
         tasks.spawn(async move { hold::keep(&routes, &sessions).await });
+        let shared = self.shared.clone();
+        tasks.spawn(async move { shared.servers.keep(&shared.routes, &shared.statistics).await });
         let mut workers = Vec::new();
         for (number, counters) in self.counters.iter().skip(1).enumerate() {
             workers.push(Worker::start(number, self.shared.clone(), counters.clone())?);
@@ -189,6 +194,7 @@ impl Gateway {
         tasks.shutdown().await;
         self.shared.sessions.order(Order::Shutdown, |_| true);
         let ends = workers.into_iter().map(Worker::stop).collect::<Vec<_>>();
+        self.shared.servers.pools.keep(|_| false);
         let joined = tokio::task::spawn_blocking(move || {
             ends.into_iter().map(std::thread::JoinHandle::join).all(|end| end.is_ok())
         });

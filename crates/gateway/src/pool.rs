@@ -151,6 +151,14 @@ pub struct PoolStats {
     pub migrated: u64,
 }
 
+impl PoolStats {
+    /// All servers.
+    #[must_use]
+    pub fn servers(&self) -> u32 {
+        self.active.saturating_add(self.idle).saturating_add(self.opening)
+    }
+}
+
 impl<T: Resident> Pool<T> {
     /// Takes a server if there is one, or the place for one. Never waits.
     #[must_use]
@@ -221,6 +229,12 @@ impl<T: Resident> Pool<T> {
         self.generation.store(RETIRED, Ordering::Release);
         self.clear();
         self.group.dismiss(self.id);
+    }
+
+    /// Whether somebody waits for a server of this pool, or for a place of its database.
+    #[must_use]
+    pub fn has_waiters(&self) -> bool {
+        self.group.has_waiters()
     }
 
     /// What it has and had.

@@ -1,7 +1,7 @@
 //! The sessions that are open: found by their cancel keys, and by whose they are.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
@@ -72,6 +72,23 @@ struct Place {
     /// What it is that cannot be carried.
     why: Option<String>,
     cancellation: Option<Cancellation>,
+    /// Cancel requests that are on their way to the server.
+    cancelling: u32,
+}
+
+/// A cancel request that is on its way: until this is dropped the session keeps its server.
+#[derive(Debug)]
+pub struct Cancelling {
+    handle: Arc<Handle>,
+    /// Where it goes.
+    pub cancellation: Cancellation,
+}
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        self.handle.place().cancelling -= 1;
+        self.handle.waker.wake();
+    }
 }
 
 impl Handle {
@@ -117,6 +134,47 @@ impl Handle {
         self.place().cancellation.clone()
     }
 
+    /// Begins to cancel what it runs now, if it runs anything.
+    #[must_use]
+    pub fn cancel(self: Arc<Self>) -> Option<Cancelling> {
+        let cancellation = {
+            let mut place = self.place();
+            let cancellation = place.cancellation.clone()?;
+            place.cancelling += 1;
+            cancellation
+        };
+        Some(Cancelling { handle: self, cancellation })
+    }
+
+    /// Says that it leaves its server to others, unless a cancel request is on its way there, which
+    /// would reach the next one: then its task is woken when it has come.
+    #[must_use]
+    pub fn leaves_server(&self) -> bool {
+        let mut place = self.place();
+        if place.cancelling > 0 {
+            return false;
+        }
+        place.cancellation = None;
+        self.change(place, Standing::Detached);
+        true
+    }
+
+    /// Says that it took a server.
+    pub fn takes_server(&self, cancellation: Cancellation) {
+        let mut place = self.place();
+        place.cancellation = Some(cancellation);
+        self.change(place, Standing::Running);
+    }
+
+    fn change(&self, mut place: MutexGuard<'_, Place>, standing: Standing) {
+        (place.standing, place.why) = (standing, None);
+        drop(place);
+        // Whoever begins to listen looks at all sessions after that.
+        if self.standings.receiver_count() > 0 {
+            self.standings.send_modify(|count| *count += 1);
+        }
+    }
+
     /// Says where its queries run from now on.
     pub fn runs_at(&self, cancellation: Option<Cancellation>) {
         self.place().cancellation = cancellation;
@@ -155,7 +213,7 @@ impl Handle {
 #[derive(Clone, Debug)]
 pub struct Cancellation {
     /// The directory of the server's socket.
-    pub socket_dir: PathBuf,
+    pub socket_dir: Arc<Path>,
     /// PostgreSQL's key.
     pub key: CancelKey,
 }
@@ -222,7 +280,11 @@ impl Sessions {
         protocol: Protocol,
         cancellation: Option<Cancellation>,
     ) -> Result<Registration, aws_lc_rs::error::Unspecified> {
-        let place = Place { cancellation, ..Place::default() };
+        let standing = match cancellation {
+            Some(_) => Standing::Running,
+            None => Standing::Detached,
+        };
+        let place = Place { standing, cancellation, ..Place::default() };
         let handle = Arc::new(Handle {
             entry,
             pid,

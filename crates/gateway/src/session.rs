@@ -7,6 +7,7 @@ pub mod connecting;
 pub mod errand;
 pub mod flow;
 pub mod hello;
+mod hindrance;
 pub mod inflight;
 pub mod leg;
 pub mod losing;
@@ -15,6 +16,7 @@ mod moving;
 pub mod names;
 pub mod openings;
 pub mod parting;
+pub mod pooling;
 pub mod progress;
 pub mod record;
 pub mod relaying;
@@ -27,6 +29,7 @@ use crate::config::Config;
 use crate::error::{ErrorKind, Fatal};
 use crate::handover::elders::Elders;
 use crate::limits::Limits;
+use crate::pool::Shard;
 use crate::registry::Sessions;
 use crate::routes::Routes;
 use crate::stats::{Counters, Statistics};
@@ -45,13 +48,15 @@ pub struct Shared {
     /// The sessions that are open.
     pub sessions: Arc<Sessions>,
     /// What may be taken on.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// What the sessions of each credential have done.
     pub statistics: Statistics,
     /// How many are opened again at one time.
     pub openings: openings::Openings,
     /// Servers that are known to have been shut down.
     pub shutdowns: losing::Shutdowns,
+    /// Servers that sessions take for a transaction.
+    pub servers: pooling::Servers,
     /// What the records of sessions have in common.
     pub shelf: Arc<record::Shelf>,
     /// The gateways that this one has taken over from.
@@ -67,6 +72,8 @@ pub struct Context {
     pub shared: Arc<Shared>,
     /// The counters of this thread.
     pub counters: Arc<Counters>,
+    /// The number of this thread.
+    pub shard: Shard,
 }
 
 /// Where a session is.

@@ -188,6 +188,20 @@ impl Startup {
         &self.parameters
     }
 
+    /// The same role and database and nothing else, as for a server that several clients share.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self {
+            user: self.user.clone(),
+            database: self.database.clone(),
+            purpose: Purpose::Queries,
+            protocol: Protocol::V3_0,
+            parameters: Vec::new(),
+            unknown_options: Vec::new(),
+            beyond: false,
+        }
+    }
+
     /// The packet for the server: protocol 3.0, the same role, and all other parameters.
     #[must_use]
     pub fn to_packet(&self) -> Vec<u8> {

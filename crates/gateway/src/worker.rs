@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use crate::limits::{Handshake, Place};
+use crate::pool::Shard;
 use crate::session::hello::Hello;
 use crate::session::{Context, Session, Shared};
 use crate::stats::Counters;
@@ -58,7 +59,7 @@ impl Worker {
         // What waits in the channel is bounded by the places that clients have.
         let (sender, receiver) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
-        let context = Context { shared, counters };
+        let context = Context { shared, counters, shard: Shard(number) };
         let carried = load.clone();
         let thread = std::thread::Builder::new()
             .name(format!("gateway-{number}"))

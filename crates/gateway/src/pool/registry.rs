@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use howdah_model::ids::DatabaseId;
-use tokio_util::sync::CancellationToken;
 
 use super::group::{Bounds, Group};
 use super::{Pool, PoolStats, Resident, Rules, Stack};
@@ -142,12 +141,12 @@ impl<T: Resident> Pools<T> {
         pools.into_iter().map(|(key, pool)| (key, pool.stats())).collect()
     }
 
-    /// Ends waits and closes idle servers whose time has come, until it is told to stop; then all
-    /// pools are retired.
-    pub async fn run(&self, stop: CancellationToken) {
+    /// Ends waits and closes idle servers whose time has come. Never ends.
+    pub async fn run(&self) {
         let mut ticks = tokio::time::interval(TICK);
         let mut count: u32 = 0;
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        loop {
+            ticks.tick().await;
             let now = Moment::now();
             self.tick(now);
             count = count.wrapping_add(1);
@@ -155,7 +154,6 @@ impl<T: Resident> Pools<T> {
                 self.sweep(now);
             }
         }
-        self.keep(|_| false);
     }
 
     /// Ends waits that are too long.

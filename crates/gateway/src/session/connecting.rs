@@ -10,13 +10,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::authenticating::authentication;
 use super::leg::{self, Opened};
-use super::record::{Record, Tenure};
+use super::pooling::{Claim, Seat};
+use super::record::{Record, Reported, Tenure};
 use super::relaying::{Identity, Relaying};
-use super::{Context, Refused, Session};
+use super::{Context, Refused, Session, Shared};
 use crate::error::{ErrorKind, Fatal};
 use crate::limits::{Place, Slot};
 use crate::message::{Builder, Message};
-use crate::registry::Registration;
+use crate::registry::{Cancellation, Registration};
 use crate::routes::Entry;
 use crate::scram::server::Proven;
 use crate::server::{self, OpenError};
@@ -24,7 +25,7 @@ use crate::startup::Startup;
 use crate::stream::Client;
 
 /// Between two attempts at a server that does not take sessions yet.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 const SASL_FINAL: u32 = 12;
 const AUTHENTICATION_OK: u32 = 0;
@@ -49,11 +50,13 @@ pub struct Connecting {
 }
 
 /// Why there is no session.
-enum Obstacle {
+pub(crate) enum Obstacle {
     /// Told in our words.
     Fatal(Fatal),
     /// Told in PostgreSQL's words.
     Refused(Message),
+    /// The same, as a whole message.
+    Words(Vec<u8>),
 }
 
 impl From<Fatal> for Obstacle {
@@ -63,11 +66,20 @@ impl From<Fatal> for Obstacle {
 }
 
 /// What a session needs besides its client.
-struct Ready {
-    opened: Opened,
-    entry: Arc<Entry>,
-    registration: Registration,
-    slot: Slot,
+pub(crate) struct Ready {
+    /// Its server, if it has one already.
+    pub(crate) seat: Option<Seat>,
+    /// What the client is told of it.
+    pub(crate) greeting: Vec<Message>,
+    /// What it has reported of its parameters.
+    pub(crate) reported: Reported,
+    /// What it said since.
+    pub(crate) rest: Vec<u8>,
+    /// Whose it is.
+    pub(crate) tenure: Tenure,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) registration: Registration,
+    pub(crate) claim: Claim,
 }
 
 impl Connecting {
@@ -83,12 +95,11 @@ impl Connecting {
                 Refused::because(self.context, self.client, &fatal)
             }
             Err(Obstacle::Refused(message)) => {
-                self.context.counters.error(ErrorKind::ServerRefused);
-                self.count(ErrorKind::ServerRefused);
                 let mut builder = Builder::default();
                 builder.copy(&message);
-                Refused::with_words(self.context, self.client, builder.into_bytes())
+                self.refused(builder.into_bytes())
             }
+            Err(Obstacle::Words(words)) => self.refused(words),
         }
     }
 
@@ -99,23 +110,46 @@ impl Connecting {
         context.shared.statistics.credential(&entry.route, mode).error(kind);
     }
 
+    fn refused(self, words: Vec<u8>) -> Session {
+        self.context.counters.error(ErrorKind::ServerRefused);
+        self.count(ErrorKind::ServerRefused);
+        Refused::with_words(self.context, self.client, words)
+    }
+
     async fn open(&self, identity: &Identity) -> Result<Ready, Obstacle> {
         let route = &self.entry.route;
         if self.startup.database != route.database.as_str() {
             let message = format!("database \"{}\" does not exist", self.startup.database);
             return Err(Fatal::new(ErrorKind::WrongDatabase, message).into());
         }
-        let (entry, slot, opened) = self.reach(identity).await?;
-        let sessions = &self.context.shared.sessions;
-        let (pid, cancellation) = (opened.leg.key.pid, opened.leg.cancellation());
-        let registration = sessions
-            .register(entry.clone(), pid, self.startup.protocol, Some(cancellation))
-            .map_err(|_| not_ready("the gateway has no random numbers"))?;
-        // A route that was taken away before the session could be found has ended nobody.
-        if !self.context.shared.routes.permits(route.role.as_str(), route.database_id) {
-            return Err(Fatal::terminated(ErrorKind::Terminated).into());
+        let by_transaction = self.mode == Mode::Transaction || route.mode == Mode::Transaction;
+        if by_transaction && !self.startup.replication() {
+            return self.enter(identity).await;
         }
-        Ok(Ready { opened, entry, registration, slot })
+        let (entry, slot, opened) = self.reach(identity).await?;
+        let Opened { seat, reported, greeting, rest } = opened;
+        let registration = self.register(&entry, seat.key.pid, Some(seat.cancellation()))?;
+        let (seat, claim, tenure) = (Some(seat), Claim::Session(slot), Tenure::Own);
+        Ok(Ready { seat, greeting, reported, rest, tenure, entry, registration, claim })
+    }
+
+    /// Enters the session among the others.
+    pub(crate) fn register(
+        &self,
+        entry: &Arc<Entry>,
+        pid: u32,
+        cancellation: Option<Cancellation>,
+    ) -> Result<Registration, Fatal> {
+        let Shared { sessions, routes, .. } = &*self.context.shared;
+        let registration = sessions
+            .register(entry.clone(), pid, self.startup.protocol, cancellation)
+            .map_err(|_| not_ready("the gateway has no random numbers"))?;
+        let route = &self.entry.route;
+        // A route that was taken away before the session could be found has ended nobody.
+        if !routes.permits(route.role.as_str(), route.database_id) {
+            return Err(Fatal::terminated(ErrorKind::Terminated));
+        }
+        Ok(registration)
     }
 
     /// Opens the server, and waits for one that is away for a moment, or held.
@@ -140,7 +174,7 @@ impl Connecting {
     }
 
     /// The route once it leads to a server.
-    async fn ready_route(&self, until: Instant) -> Result<Arc<Entry>, Obstacle> {
+    pub(crate) async fn ready_route(&self, until: Instant) -> Result<Arc<Entry>, Obstacle> {
         let routes = &self.context.shared.routes;
         let mut replaced = routes.subscribe();
         let soon = Instant::now() + self.context.shared.config.timeouts.ready;
@@ -179,7 +213,10 @@ impl Connecting {
 
     fn take_slot(&self, entry: &Entry) -> Result<Slot, Fatal> {
         let route = &entry.route;
-        let slot = self.context.shared.limits.take(route.database_id, route.connection_limit);
+        let Shared { limits, servers, .. } = &*self.context.shared;
+        let take = || limits.take(route.database_id, route.connection_limit);
+        // A server of a pool that nobody needs makes room.
+        let slot = take().or_else(|| servers.pools.make_room(route.database_id).then(take)?);
         slot.ok_or_else(|| {
             let message = format!("too many connections for role \"{}\"", route.role);
             Fatal::new(ErrorKind::TooManyConnections, message)
@@ -212,8 +249,7 @@ impl Connecting {
     /// Tells the client that it is in.
     async fn greet(self, identity: Arc<Identity>, ready: Ready) -> Session {
         let Self { context, mut client, place, proven, .. } = self;
-        let Ready { opened, entry, registration, slot } = ready;
-        let Opened { leg, reported, greeting, rest } = opened;
+        let Ready { seat, greeting, reported, rest, tenure, entry, registration, claim } = ready;
         let mut builder = Builder::default();
         builder.raw(&authentication(SASL_FINAL, proven.server_final.as_bytes()));
         builder.raw(&authentication(AUTHENTICATION_OK, &[]));
@@ -228,22 +264,21 @@ impl Connecting {
             client.write_all(&greeting).await?;
             client.flush().await
         });
-        let record =
-            Record::new(context.shared.shelf.clone(), &identity.startup, Tenure::Own, reported);
+        let record = Record::new(context.shared.shelf.clone(), &identity.startup, tenure, reported);
         match told.await {
             Ok(Ok(())) => Session::Relaying(Box::new(Relaying::new(
                 context,
                 client,
-                (leg, rest),
+                (seat, rest),
                 (identity, entry, record),
-                super::relaying::Holds { registration, slot, place },
+                super::relaying::Holds { registration, claim, place },
             ))),
             Ok(Err(_)) | Err(_) => Session::Over,
         }
     }
 }
 
-fn not_ready(why: &str) -> Fatal {
+pub(crate) fn not_ready(why: &str) -> Fatal {
     Fatal::new(ErrorKind::NotReady, why)
 }
 

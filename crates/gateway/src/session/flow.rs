@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::frame::{Edit, Frames, Watcher};
+use crate::frame::{Edit, Frames, HEADER, Watcher};
 
 /// Bytes that are read at once.
 const SCRATCH: usize = 64 * 1024;
@@ -90,6 +90,12 @@ impl Flow {
     #[must_use]
     pub fn has_unread(&self) -> bool {
         !self.unread.is_empty()
+    }
+
+    /// Whether the header of a message is among what was not looked at.
+    #[must_use]
+    pub fn has_message(&self) -> bool {
+        self.unread.len() >= HEADER
     }
 
     /// What was read and not looked at.

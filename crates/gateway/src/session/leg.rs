@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Context;
 use super::errand;
+use super::pooling::Seat;
 use super::record::{Reported, Script, Trouble};
 use super::relaying::Identity;
 use crate::message::Message;
@@ -56,7 +57,7 @@ impl Birth {
 #[derive(Debug)]
 pub struct Opened {
     /// It.
-    pub leg: Leg,
+    pub seat: Seat,
     /// What the server has reported of its parameters.
     pub reported: Reported,
     /// What the client has to be told, `ReadyForQuery` not included.
@@ -86,7 +87,7 @@ pub async fn open(
     }
     let leg =
         Leg { stream: server.stream, key: server.key, dir: dir.into(), birth, is_deaf: false };
-    Ok(Opened { leg, reported, greeting: server.greeting, rest: server.rest })
+    Ok(Opened { seat: Seat::Own(leg), reported, greeting: server.greeting, rest: server.rest })
 }
 
 impl Opened {
@@ -113,7 +114,10 @@ impl Opened {
         bound: Duration,
     ) -> std::io::Result<Vec<Message>> {
         let rest = std::mem::take(&mut self.rest);
-        let answer = errand::run(&mut self.leg.stream, script, rest, bound).await?;
+        if script.1 > 0 {
+            self.seat.overwritten();
+        }
+        let answer = errand::run(&mut self.seat.stream, script, rest, bound).await?;
         for message in answer.messages.iter().filter(|message| message.tag == b'S') {
             self.reported.note(&message.body);
         }
@@ -126,7 +130,7 @@ impl Leg {
     /// How its query is cancelled.
     #[must_use]
     pub fn cancellation(&self) -> Cancellation {
-        Cancellation { socket_dir: self.dir.to_path_buf(), key: self.key }
+        Cancellation { socket_dir: self.dir.clone(), key: self.key }
     }
 
     /// Ends it. PostgreSQL hears of it when it next reads.

@@ -183,7 +183,7 @@ impl Relaying {
     }
 
     /// Answers so many requests.
-    fn answer(&mut self, words: &[u8], status: Status, count: u32) {
+    pub(super) fn answer(&mut self, words: &[u8], status: Status, count: u32) {
         for _ in 0..count {
             self.down.send(words);
             self.down.send(&lost::ready(status));
@@ -213,8 +213,8 @@ impl Relaying {
         let opening = leg::open(&self.identity, &self.entry, &leg.dir, bound);
         let stays = match timeout(bound, opening).await {
             Ok(Ok(opened)) => {
-                let same = opened.leg.birth == leg.birth;
-                opened.leg.leave();
+                let same = opened.seat.birth == leg.birth;
+                opened.seat.leave();
                 same
             }
             Ok(Err(OpenError::Refused(message))) => server::sqlstate(&message) != Some(b"57P03"),
@@ -226,22 +226,30 @@ impl Relaying {
         stays
     }
 
+    /// Reads the next request of the client to its end, and says how long it is.
+    pub(super) async fn whole_request(&mut self) -> Result<usize, End> {
+        loop {
+            if let Some(length) = first_request(self.up.unread()) {
+                return Ok(length);
+            }
+            if self.up.unread().len() > LONGEST_REQUEST {
+                return Err(self.last_words());
+            }
+            if !self.up.fill(&mut self.client).await {
+                return Err(End::ClientLeft);
+            }
+        }
+    }
+
     /// Tells the first request after the loss of its transaction what has happened. `None` when
     /// there is nothing to tell; otherwise what the session goes on with.
     pub(super) async fn pay_debt(&mut self) -> Option<Option<End>> {
         if !self.wants.debt {
             return None;
         }
-        let length = loop {
-            if let Some(length) = first_request(self.up.unread()) {
-                break length;
-            }
-            if self.up.unread().len() > LONGEST_REQUEST {
-                return Some(Some(self.last_words()));
-            }
-            if !self.up.fill(&mut self.client).await {
-                return Some(Some(End::ClientLeft));
-            }
+        let length = match self.whole_request().await {
+            Ok(length) => length,
+            Err(end) => return Some(Some(end)),
         };
         self.wants.debt = false;
         let asked = &self.up.unread()[..length];

@@ -2,6 +2,7 @@
 
 use super::progress::{Progress, Status};
 use crate::message::{Builder, take_cstr};
+use crate::pool::WaitError;
 
 /// How a server went away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,16 @@ pub fn in_doubt() -> Vec<u8> {
         "08007",
         "the server went away while it committed; whether it has is not known",
         "Look for what was written before you repeat it.",
+    )
+}
+
+/// No server of the pool came free for a request.
+#[must_use]
+pub fn no_server(why: WaitError) -> Vec<u8> {
+    error(
+        "57P03",
+        &why.to_string(),
+        "All servers of the pool are at work. Shorten transactions, or use fewer clients.",
     )
 }
 

@@ -13,14 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::errand;
+use super::hindrance::{Hindrance, judge};
 use super::leg::{self, Opened};
-use super::record::{Script, Tie, Trouble};
+use super::record::{Script, Tie};
 use super::relaying::{End, Relaying};
 use crate::error::{ErrorKind, Fatal};
 use crate::message::Builder;
 use crate::registry::{Order, Standing};
 use crate::routes::Entry;
-use crate::server::{self, OpenError};
 
 /// Between two attempts at a server that does not take sessions yet: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
@@ -35,39 +35,6 @@ pub(super) struct Next {
     opening: JoinSet<Result<Opened, Hindrance>>,
 }
 
-/// Why a session does not come to a server.
-#[derive(Debug)]
-pub(super) enum Hindrance {
-    /// It may pass.
-    NotNow(io::Error),
-    /// It has state that the new server does not take.
-    State(String),
-    /// The server says no, in these words.
-    Refused(Vec<u8>),
-}
-
-impl From<io::Error> for Hindrance {
-    fn from(error: io::Error) -> Self {
-        Self::NotNow(error)
-    }
-}
-
-impl From<OpenError> for Hindrance {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Unreachable(error) => Self::NotNow(error),
-            OpenError::Refused(message) if server::sqlstate(&message) != Some(b"57P03") => {
-                let mut builder = Builder::default();
-                builder.copy(&message);
-                Self::Refused(builder.into_bytes())
-            }
-            OpenError::Refused(_) | OpenError::Drift | OpenError::Protocol(_) => {
-                Self::NotNow(io::ErrorKind::ConnectionRefused.into())
-            }
-        }
-    }
-}
-
 impl Relaying {
     /// Whether it is where its route leads.
     pub(super) fn is_at_route(&self) -> bool {
@@ -76,6 +43,7 @@ impl Relaying {
 
     pub(super) fn is_pinned(&self) -> bool {
         !self.record.pins().can_move()
+            || self.pooled.as_ref().is_some_and(|pooled| pooled.names.are_tied())
     }
 
     /// What ties it to its server, in words.
@@ -134,7 +102,10 @@ impl Relaying {
                 }
                 (Stage::Open, _) => {
                     self.next = None;
-                    self.stands(Standing::Running);
+                    self.stands(match self.leg {
+                        Some(_) => Standing::Running,
+                        None => Standing::Detached,
+                    });
                     return None;
                 }
             }
@@ -223,6 +194,10 @@ impl Relaying {
 
     /// Begins to open and fill a session at the server that will be next.
     async fn prepare(&mut self, dir: &Path) -> Option<End> {
+        if self.pooled.is_some() {
+            self.warm(dir).await;
+            return None;
+        }
         if self.leg.is_none() || self.identity.startup.replication() {
             return None;
         }
@@ -299,6 +274,9 @@ impl Relaying {
 
     /// The session at the next server: the one that was prepared, or a new one.
     async fn next_for(&mut self, dir: &Path) -> Result<Opened, Hindrance> {
+        if self.pooled.is_some() {
+            return self.hire(dir).await;
+        }
         let (generation, bound) = (self.record.generation(), self.bound());
         if let Some(mut next) = self.next.take().filter(|next| *next.dir == *dir) {
             let filled = next.generation == generation;
@@ -340,13 +318,19 @@ impl Relaying {
                 return None;
             }
         }
+        if let Some(pooled) = &mut self.pooled {
+            if self.wants.failed {
+                pooled.names.transaction_failed();
+            }
+            pooled.rest();
+        }
         self.wants.failed = false;
         self.wants.listens = false;
         self.down.send(&self.record.differences(&opened.reported));
         self.record.moved(opened.reported);
         self.down.read_again(&opened.rest);
-        self.holds.registration.handle.runs_at(Some(opened.leg.cancellation()));
-        self.leg = Some(opened.leg);
+        self.holds.registration.handle.runs_at(Some(opened.seat.cancellation()));
+        self.leg = Some(opened.seat);
         self.stands(Standing::Running);
         self.context.counters.moves.add(1);
         self.stats.moved();
@@ -360,6 +344,10 @@ impl Relaying {
         self.up.forget_writer();
         self.down.forget_reader();
         self.omens = super::taps::Omens::default();
+        if let Some(pooled) = &mut self.pooled {
+            pooled.names.lost();
+            pooled.rest();
+        }
         self.wants.ran = false;
         self.wants.listens = self.record.pins().has(Tie::Listens);
         self.holds.registration.handle.runs_at(None);
@@ -404,6 +392,7 @@ impl Relaying {
                     Err(Hindrance::Refused(words)) => {
                         return Some(End::Words(ErrorKind::ServerRefused, words));
                     }
+                    Err(Hindrance::Queue(why)) => return self.tell_queue(why).await,
                     Err(Hindrance::NotNow(error)) => {
                         tracing::debug!(error = %error, "a session waits for its server");
                     }
@@ -480,14 +469,6 @@ async fn joined(opening: &mut JoinSet<Result<Opened, Hindrance>>) -> Result<Open
     opening.join_next().await.ok_or_else(gone)?.map_err(io::Error::other)?
 }
 
-/// Without what is vital the session cannot go on.
-fn judge(troubles: &[Trouble]) -> Result<(), Hindrance> {
-    match troubles.iter().find(|trouble| trouble.step.is_vital()) {
-        Some(trouble) => Err(Hindrance::State(trouble.to_string())),
-        None => Ok(()),
-    }
-}
-
 /// Two simple queries.
 fn failed_transaction() -> Vec<u8> {
     let mut builder = Builder::default();
@@ -498,7 +479,7 @@ fn failed_transaction() -> Vec<u8> {
     builder.into_bytes()
 }
 
-fn waited_too_long() -> Fatal {
+pub(super) fn waited_too_long() -> Fatal {
     Fatal::new(ErrorKind::HoldTimeout, "the database system is not accepting connections")
         .hint("It has been away for longer than the gateway waits. Connect again.")
 }

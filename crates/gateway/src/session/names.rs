@@ -220,6 +220,11 @@ impl Names {
         PASS
     }
 
+    /// The transaction has failed, as far as the client knows, on a server that it just came to.
+    pub fn transaction_failed(&mut self) {
+        self.answers.transaction_failed();
+    }
+
     /// Whether the server has answered everything, and nothing has begun that a `Sync` must end.
     #[must_use]
     pub fn is_quiet(&self) -> bool {

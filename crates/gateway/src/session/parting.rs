@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::pooling::{Claim, Seat};
 use super::{Context, Session};
 use crate::cancel;
-use crate::limits::{Place, Slot};
+use crate::limits::Place;
 use crate::registry::Cancellation;
 use crate::stream::Client;
 use crate::stream::local::Local;
@@ -24,19 +25,19 @@ pub struct Parting {
     /// The client, with its last words, if it is still there.
     pub client: Option<(Client, Vec<u8>)>,
     /// The server, if it is still there.
-    pub server: Option<Local>,
+    pub server: Option<Seat>,
     /// How to cancel the query that nobody waits for any more.
     pub cancellation: Option<Cancellation>,
     /// Counts as a session of the database until PostgreSQL has ended it: whoever leaves queries
     /// behind could otherwise have any number of them.
-    pub slot: Slot,
+    pub claim: Claim,
     /// Its place among all clients.
     pub place: Place,
 }
 
 impl Parting {
     pub(super) async fn step(self) -> Session {
-        let Self { context, client, server, cancellation, slot, place } = self;
+        let Self { context, client, server, cancellation, claim, place } = self;
         let bound = context.shared.config.timeouts.farewell;
         let goodbye = async {
             if let Some((client, words)) = client {
@@ -47,7 +48,7 @@ impl Parting {
             if let Some(server) = server {
                 release(server, cancellation).await;
             }
-            drop(slot);
+            drop(claim);
         };
         futures_util::join!(goodbye, release);
         drop(place);
@@ -57,7 +58,8 @@ impl Parting {
 
 /// Ends a session in PostgreSQL and waits until it has: a process that runs a query notices only
 /// when it next reads or writes that nobody is there.
-async fn release(mut server: Local, cancellation: Option<Cancellation>) {
+async fn release(mut seat: Seat, cancellation: Option<Cancellation>) {
+    let server = &mut seat.stream;
     if server.shutdown().await.is_err() {
         return;
     }
@@ -66,7 +68,7 @@ async fn release(mut server: Local, cancellation: Option<Cancellation>) {
             cancel::send(cancellation).await;
         }
         // However long it takes: the query holds its place for as long as it runs.
-        if timeout(CANCEL_AGAIN, discard(&mut server)).await.is_ok() {
+        if timeout(CANCEL_AGAIN, discard(server)).await.is_ok() {
             return;
         }
     }

@@ -22,6 +22,10 @@ pub struct Progress {
     /// Whether the last request that can start a `COPY` was a simple query.
     simple: bool,
     copy: Copy,
+    /// Syncs since the last Execute: they do not count if that turns out to be a `COPY`.
+    syncs: u32,
+    /// Whether data of a `COPY` have ended since then.
+    data_ended: bool,
     last_from_server: u8,
     terminated: bool,
 }
@@ -44,6 +48,8 @@ impl Default for Progress {
             open_batch: false,
             simple: false,
             copy: Copy::No,
+            syncs: 0,
+            data_ended: false,
             last_from_server: b'Z',
             terminated: false,
         }
@@ -61,14 +67,19 @@ impl Progress {
             }
             b'F' => self.unanswered = self.unanswered.saturating_add(1),
             b'P' | b'B' | b'D' | b'C' | b'H' => self.open_batch = true,
-            b'E' => (self.simple, self.open_batch) = (false, true),
-            // Within the COPY of a simple query the server ignores it.
-            b'S' if self.copy != Copy::No && self.simple => {}
+            b'E' => {
+                (self.simple, self.open_batch) = (false, true);
+                (self.syncs, self.data_ended) = (0, false);
+            }
+            // Within a COPY the server ignores it.
+            b'S' if self.copy != Copy::No => {}
             b'S' => {
                 self.open_batch = false;
                 self.unanswered = self.unanswered.saturating_add(1);
+                self.syncs += u32::from(!self.data_ended);
             }
             b'c' | b'f' if self.copy == Copy::In => self.copy = Copy::No,
+            b'c' | b'f' => self.data_ended = true,
             b'X' => self.terminated = true,
             _ => {}
         }
@@ -88,10 +99,22 @@ impl Progress {
                     _ => Status::Idle,
                 };
             }
-            b'G' => self.copy = Copy::In,
+            b'G' => self.copy_begins(),
             b'W' => self.copy = Copy::Both,
             b'E' => self.copy = Copy::No,
             _ => {}
+        }
+    }
+
+    /// Drivers send a Sync with the Execute before they know that it is a `COPY`.
+    fn copy_begins(&mut self) {
+        if self.simple {
+            self.copy = Copy::In;
+            return;
+        }
+        self.unanswered = self.unanswered.saturating_sub(std::mem::take(&mut self.syncs));
+        if !self.data_ended {
+            (self.copy, self.open_batch) = (Copy::In, true);
         }
     }
 
@@ -198,6 +221,24 @@ mod tests {
         assert!(progress.has_whole_request());
         progress.from_server(b'Z', b'I');
         assert!(progress.at_boundary());
+    }
+
+    /// As tokio-postgres does it, and all at once.
+    #[test]
+    fn a_sync_before_the_data_of_a_copy_is_not_counted() {
+        let mut progress = after(b"BES", &[(b'2', 0), (b'G', 0)]);
+        assert!(progress.in_copy() && progress.has_open_batch());
+        b"ddcS".iter().for_each(|tag| progress.from_client(*tag));
+        assert!(progress.has_whole_request());
+        progress.from_server(b'C', 0);
+        progress.from_server(b'Z', b'I');
+        assert!(progress.at_boundary());
+        for sent in [&b"BEddcS"[..], b"BESddcS"] {
+            let mut progress = after(sent, &[(b'2', 0), (b'G', 0), (b'C', 0)]);
+            assert!(!progress.at_boundary());
+            progress.from_server(b'Z', b'I');
+            assert!(progress.at_boundary());
+        }
     }
 
     #[test]

@@ -10,16 +10,16 @@ use howdah_model::route::{Mode, Stage};
 use super::commits::Commit;
 use super::flow::{Buffers, Flow, Stop, with_buffers};
 use super::inflight::Inflight;
-use super::leg::Leg;
 use super::moving::Next;
 use super::parting::Parting;
+use super::pooling::{Claim, Pooled, Seat, translation};
 use super::progress::Progress;
 use super::record::Record;
 use super::taps::{Down, Omens, Up};
 use super::{Context, Session};
 use crate::config::Commits;
 use crate::error::{ErrorKind, Fatal};
-use crate::limits::{Place, Slot};
+use crate::limits::Place;
 use crate::registry::{Order, Registration};
 use crate::routes::Entry;
 use crate::scram::ClientKey;
@@ -27,13 +27,17 @@ use crate::startup::Startup;
 use crate::stats::SessionStats;
 use crate::stream::Client;
 
+/// Servers in a row that a session takes from its pool before another session of the thread gets its
+/// turn.
+const ROUNDS: usize = 16;
+
 /// What a session holds for as long as it lasts.
 #[derive(Debug)]
 pub struct Holds {
     /// Its place among the sessions.
     pub registration: Registration,
     /// Its place among those of its database.
-    pub slot: Slot,
+    pub claim: Claim,
     /// Its place among all clients.
     pub place: Place,
 }
@@ -53,7 +57,7 @@ pub struct Relaying {
     pub(super) context: Context,
     pub(super) client: Client,
     /// Its server, unless that has gone and nothing was asked since.
-    pub(super) leg: Option<Leg>,
+    pub(super) leg: Option<Seat>,
     pub(super) up: Flow,
     pub(super) down: Flow,
     pub(super) progress: Progress,
@@ -66,6 +70,8 @@ pub struct Relaying {
     pub(super) entry: Arc<Entry>,
     /// A session at the server that will be next.
     pub(super) next: Option<Next>,
+    /// What it needs to take its servers from a pool, if it does.
+    pub(super) pooled: Option<Box<Pooled>>,
     pub(super) wants: Wants,
     pub(super) stats: SessionStats,
     pub(super) holds: Holds,
@@ -90,7 +96,7 @@ pub(super) struct Wants {
 
 /// Why the relay stops for a moment, or for good.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// The route has to be looked at.
     Attend,
     /// The state of the session has to be asked for.
@@ -105,7 +111,7 @@ pub(super) enum Turn {
 
 /// Why a session ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     ClientLeft,
     ClientSenseless,
     Ordered(Order),
@@ -121,12 +127,16 @@ impl Relaying {
     pub fn new(
         context: Context,
         client: Client,
-        (leg, rest): (Leg, Vec<u8>),
+        (leg, rest): (Option<Seat>, Vec<u8>),
         (identity, entry, record): (Arc<Identity>, Arc<Entry>, Record),
         holds: Holds,
     ) -> Self {
         context.counters.sessions.add(1);
-        let stats = context.shared.statistics.open(&entry.route, Mode::Session);
+        let mode = match holds.claim {
+            Claim::Session(_) => Mode::Session,
+            Claim::Client(_) => Mode::Transaction,
+        };
+        let stats = context.shared.statistics.open(&entry.route, mode);
         let mut down = Flow::default();
         if !rest.is_empty() {
             down.read_again(&rest);
@@ -134,7 +144,7 @@ impl Relaying {
         Self {
             context,
             client,
-            leg: Some(leg),
+            leg,
             up: Flow::default(),
             down,
             progress: Progress::default(),
@@ -145,6 +155,7 @@ impl Relaying {
             identity,
             entry,
             next: None,
+            pooled: matches!(holds.claim, Claim::Client(_)).then(Box::default),
             wants: Wants::default(),
             stats,
             holds,
@@ -181,25 +192,42 @@ impl Relaying {
             Some(order) => return Poll::Ready(Turn::End(End::Ordered(order))),
         };
         with_buffers(|buffers| {
-            if self.leg.is_none() {
-                return self.poll_detached(cx, buffers, attend);
-            }
-            if let Poll::Ready(turn) = self.poll_down(cx, buffers) {
-                return Poll::Ready(turn);
-            }
-            if self.at_boundary() {
-                if attend && (!self.wants.pinned || self.wants.ran || !self.is_at_route()) {
-                    return Poll::Ready(Turn::Attend);
+            for _ in 0..ROUNDS {
+                if self.leg.is_none()
+                    && let Some(turn) = ready!(self.poll_detached(cx, buffers, attend))
+                {
+                    return Poll::Ready(turn);
                 }
-                if self.record.is_dirty() && self.wants.ran {
-                    return Poll::Ready(Turn::Snapshot);
+                if let Poll::Ready(turn) = self.poll_down(cx, buffers) {
+                    return Poll::Ready(turn);
                 }
-            } else if attend && self.progress.has_whole_request() {
-                // The next request waits until this one has come to its end.
-                return Poll::Pending;
+                if !self.gives_back(attend) {
+                    return self.poll_rest(cx, buffers, attend);
+                }
             }
-            self.poll_up(cx, buffers, attend)
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
+    }
+
+    fn poll_rest(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        buffers: &mut Buffers,
+        attend: bool,
+    ) -> Poll<Turn> {
+        if self.at_boundary() {
+            if attend && (!self.wants.pinned || self.wants.ran || !self.is_at_route()) {
+                return Poll::Ready(Turn::Attend);
+            }
+            if self.record.is_dirty() && self.wants.ran {
+                return Poll::Ready(Turn::Snapshot);
+            }
+        } else if attend && self.progress.has_whole_request() {
+            // The next request waits until this one has come to its end.
+            return Poll::Pending;
+        }
+        self.poll_up(cx, buffers, attend)
     }
 
     /// Whether the session could leave its server now: nothing runs, no transaction is open, and
@@ -209,6 +237,7 @@ impl Relaying {
             && self.down.is_clear()
             && !self.down.has_unread()
             && self.up.is_clear()
+            && self.pooled.as_ref().is_none_or(|pooled| pooled.names.is_quiet())
     }
 
     fn poll_down(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Poll<Turn> {
@@ -227,8 +256,20 @@ impl Relaying {
         } = self;
         let Some(leg) = leg else { return Poll::Pending };
         let counters = &*context.counters;
-        let mut tap =
-            Down { progress, record, inflight, counters, stats, omens, commit, answer: 0 };
+        let (leg, holds) = leg.parts();
+        let statements = &context.shared.shelf.statements;
+        let translation = translation(&mut self.pooled, holds, statements);
+        let mut tap = Down {
+            progress,
+            record,
+            inflight,
+            counters,
+            stats,
+            omens,
+            commit,
+            answer: 0,
+            translation,
+        };
         let stop = ready!(down.poll(cx, &mut leg.stream, client, buffers, &mut tap));
         Poll::Ready(match stop {
             Stop::Ended | Stop::Senseless | Stop::Stopped => Turn::Lost,
@@ -250,42 +291,61 @@ impl Relaying {
         let ran = &mut wants.ran;
         let resolves = context.shared.config.commits == Commits::Resolve;
         let commit = resolves.then_some(commit);
-        let mut tap = Up { progress, record, inflight, counters, stats, commit, ran, one_by_one };
+        let (leg, holds) = leg.parts();
+        let statements = &context.shared.shelf.statements;
+        let translation = translation(&mut self.pooled, holds, statements);
+        let mut tap = Up {
+            progress,
+            record,
+            inflight,
+            counters,
+            stats,
+            commit,
+            ran,
+            one_by_one,
+            translation,
+        };
         let stop = ready!(up.poll(cx, client, &mut leg.stream, buffers, &mut tap));
         match stop {
+            Stop::Stopped if self.is_senseless() => Poll::Ready(Turn::End(End::ClientSenseless)),
             Stop::Ended => Poll::Ready(Turn::End(End::ClientLeft)),
             Stop::Senseless => Poll::Ready(Turn::End(End::ClientSenseless)),
             Stop::Stopped => Poll::Pending,
             // It may have said why; that is read until its end.
             Stop::Broken => {
-                leg.is_deaf = true;
+                if let Some(leg) = &mut self.leg {
+                    leg.is_deaf = true;
+                }
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
         }
     }
 
-    /// Without a server: it takes one when its client says something.
+    /// Without a server: it takes one when its client says something. Nothing when it has one now.
     fn poll_detached(
         &mut self,
         cx: &mut TaskContext<'_>,
         buffers: &mut Buffers,
         attend: bool,
-    ) -> Poll<Turn> {
+    ) -> Poll<Option<Turn>> {
         if attend {
             self.holds.registration.handle.attended();
         }
         if ready!(self.down.poll_send(cx, &mut self.client)).is_err() {
-            return Poll::Ready(Turn::End(End::ClientLeft));
+            return Poll::Ready(Some(Turn::End(End::ClientLeft)));
+        }
+        if self.pooled.is_some() {
+            return self.poll_hire(cx, buffers, attend);
         }
         if self.up.has_unread() || self.wants.listens {
-            return Poll::Ready(Turn::Attach);
+            return Poll::Ready(Some(Turn::Attach));
         }
-        Poll::Ready(match ready!(self.up.poll_fill(cx, &mut self.client, buffers)) {
+        Poll::Ready(Some(match ready!(self.up.poll_fill(cx, &mut self.client, buffers)) {
             Ok(()) if self.up.unread().starts_with(b"X\0\0\0\x04") => Turn::End(End::ClientLeft),
             Ok(()) => Turn::Attach,
             Err(_) => Turn::End(End::ClientLeft),
-        })
+        }))
     }
 
     fn part(self, end: End) -> Session {
@@ -305,9 +365,13 @@ impl Relaying {
         self.part_with(is_here, words.map(|fatal| fatal.kind), &bytes)
     }
 
-    fn part_with(self, is_here: bool, kind: Option<ErrorKind>, last: &[u8]) -> Session {
+    fn part_with(mut self, is_here: bool, kind: Option<ErrorKind>, last: &[u8]) -> Session {
+        // A shared server goes on without it, unless it has left something there.
+        if self.is_free() {
+            self.give_back();
+        }
         let Self { context, client, leg, mut down, progress, stats, holds, .. } = self;
-        let Holds { registration, slot, place } = holds;
+        let Holds { registration, claim, place } = holds;
         if let Some(kind) = kind {
             context.counters.error(kind);
             stats.error(kind);
@@ -326,9 +390,9 @@ impl Relaying {
         Session::Parting(Box::new(Parting {
             context,
             client: is_here.then_some((client, words)),
-            server: leg.map(|leg| leg.stream),
+            server: leg,
             cancellation,
-            slot,
+            claim,
             place,
         }))
     }

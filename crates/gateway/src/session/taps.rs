@@ -4,6 +4,7 @@ use super::commits::Commit;
 use super::flow::Tap;
 use super::inflight::Inflight;
 use super::lost::{Gone, words};
+use super::pooling::Translation;
 use super::progress::{Progress, Status};
 use super::record::{Extent, Record};
 use crate::frame::{Edit, Message, Step, Watcher};
@@ -16,6 +17,8 @@ const LONGEST_PARSE: u32 = 1 << 20;
 const TEXT: u32 = 16 * 1024;
 /// What is looked at of messages that have names in them, errors and notices.
 const NAMES: u32 = 64 * 1024;
+/// What is looked at of a message for its names alone; they are cut at 63 bytes by PostgreSQL.
+const LONGEST_NAMES: u32 = 1024;
 
 /// Between client and server.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Up<'a> {
     pub ran: &'a mut bool,
     /// Whether it stops after each request, to come to a boundary.
     pub one_by_one: bool,
+    /// For a server that clients share.
+    pub translation: Option<Translation<'a>>,
 }
 
 impl Watcher for Up<'_> {
@@ -46,6 +51,7 @@ impl Watcher for Up<'_> {
             b'P' => LONGEST_PARSE,
             b'C' => NAMES,
             b'B' if self.record.follows_binds() => NAMES,
+            b'B' | b'D' if self.translation.is_some() => LONGEST_NAMES,
             _ => 0,
         }
     }
@@ -60,6 +66,14 @@ impl Watcher for Up<'_> {
             && let Some(commit) = &mut self.commit
         {
             commit.before(message, edit);
+            if let (true, Some(translation)) = (commit.is_asked(), &mut self.translation) {
+                translation.holds.overwritten();
+            }
+        }
+        if let Some(translation) = &mut self.translation
+            && translation.up(message, edit) == Step::Stop
+        {
+            return Step::Stop;
         }
         self.progress.from_client(message.tag);
         match message.tag {
@@ -124,6 +138,8 @@ pub struct Down<'a> {
     pub commit: &'a mut Commit,
     /// Where in the chunk the answer to what is under way begins.
     pub answer: usize,
+    /// For a server that clients share.
+    pub translation: Option<Translation<'a>>,
 }
 
 /// What a server says before it goes away.
@@ -168,7 +184,16 @@ impl Watcher for Down<'_> {
             edit.skip(message.at, message.length());
             return Step::Next;
         }
-        match message.tag {
+        let mut tag = message.tag;
+        // Its last words are for the session itself.
+        if let Some(translation) = self.translation.as_mut().filter(|_| !is_fatal(message)) {
+            match translation.down(message, edit) {
+                Some(heard) => tag = heard,
+                None if translation.trouble.is_some() => return Step::Stop,
+                None => return Step::Next,
+            }
+        }
+        match tag {
             b'Z' => {
                 edit.let_go();
                 self.answer = message.at + message.length();
@@ -188,7 +213,7 @@ impl Watcher for Down<'_> {
             b'E' | b'N' => return self.words(message, edit),
             _ => {}
         }
-        self.progress.from_server(message.tag, message.first());
+        self.progress.from_server(tag, message.first());
         if message.tag == b'Z' {
             self.count_answer();
         }

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::unix::AsyncFd;
@@ -52,6 +52,26 @@ impl Local {
     /// When the reactor does not take it. Outside a runtime it panics.
     pub fn new(socket: UnixStream) -> io::Result<Self> {
         Ok(Self { readable: register(socket, Interest::READABLE)?, room: None })
+    }
+
+    /// Takes it off its reactor.
+    #[must_use]
+    pub fn into_socket(self) -> UnixStream {
+        self.readable.into_inner()
+    }
+
+    /// Whether the server has said nothing and is still there, as far as is known without waiting.
+    /// What it has said is lost.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(ready) = self.readable.poll_read_ready(&mut context) {
+            let Ok(mut ready) = ready else { return false };
+            if ready.try_io(|socket| socket.get_ref().read(&mut [0])).is_ok() {
+                return false;
+            }
+        }
+        true
     }
 
     fn socket(&self) -> &UnixStream {

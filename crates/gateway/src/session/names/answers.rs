@@ -176,6 +176,10 @@ impl Answers {
         self.failed || self.first() < self.batch
     }
 
+    pub(super) fn transaction_failed(&mut self) {
+        self.failed = true;
+    }
+
     pub(super) fn is_skipping(&self) -> bool {
         self.skipping
     }

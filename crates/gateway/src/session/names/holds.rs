@@ -79,6 +79,11 @@ impl Holds {
         self.statements.len()
     }
 
+    /// The server was told something by others than clients: it has no statement without a name.
+    pub fn overwritten(&mut self) {
+        self.unnamed = None;
+    }
+
     pub(super) fn has(&self, id: u64) -> bool {
         self.statements.contains_key(&id)
     }

@@ -5,7 +5,7 @@
 
 use super::carried::{AUTHORIZATION, Carried, ROLE};
 use super::script::{Script, Step, identifier, set_all};
-use super::{Prepared, Record};
+use super::{Prepared, Record, Tenure};
 
 /// Set after all statements are prepared, which could take longer than they allow.
 const LATE: [&str; 3] = ["statement_timeout", "lock_timeout", "transaction_timeout"];
@@ -52,7 +52,7 @@ impl Record {
         }
         script.set(&self.settings(|name| LAST.contains(&name)));
         // Whatever else is sent takes the unnamed statement away.
-        if let Some(body) = self.unnamed() {
+        if let Some(body) = self.unnamed().filter(|_| self.tenure == Tenure::Own) {
             script.parse(Step::ParseUnnamed, b"", body);
         }
         script
@@ -75,7 +75,9 @@ impl Record {
         });
         script.set(&settings);
         self.prepare(script);
-        for (name, statement) in &self.named {
+        // On a shared server statements have other names, and come when they are used.
+        let named = self.named.iter().filter(|_| self.tenure == Tenure::Own);
+        for (name, statement) in named {
             script.parse(Step::Parse(name.clone()), name, statement.body());
         }
         script.set(&self.settings(|name| LATE.contains(&name)));
