@@ -1,6 +1,7 @@
 //! One client's way through the gateway: an enum of states, one struct each. A step takes a state
 //! and gives the next; what a state holds is what can be done in it.
 
+mod asking;
 pub mod authenticating;
 pub mod commits;
 pub mod connecting;
@@ -14,6 +15,7 @@ pub mod losing;
 pub mod lost;
 mod moving;
 pub mod names;
+mod next;
 pub mod openings;
 pub mod parting;
 pub mod pooling;

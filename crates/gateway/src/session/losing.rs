@@ -57,6 +57,10 @@ impl Relaying {
         if self.identity.startup.replication() || self.is_pinned() {
             return Some(self.last_words());
         }
+        // What it changed last was not asked for yet: it would go on with another state than it has.
+        if self.record.is_dirty() && self.progress.at_boundary() {
+            return Some(self.last_words());
+        }
         // In the middle of a message nothing can be said, and nothing sent again.
         if !self.down.at_boundary() || !self.up.at_boundary() {
             return Some(self.last_words());
@@ -70,7 +74,7 @@ impl Relaying {
 
     /// The same at a boundary, found by the gateway itself.
     pub(super) async fn lost_at_boundary(&mut self) -> Option<End> {
-        if self.is_pinned() {
+        if self.is_pinned() || self.record.is_dirty() {
             return Some(self.last_words());
         }
         self.detached();

@@ -2,20 +2,17 @@
 //! loss of its server, with all that is known of it.
 
 use std::future::poll_fn;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_model::route::{Stage, Target};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::errand;
+use super::asking::Asked;
 use super::hindrance::{Hindrance, judge};
 use super::leg::{self, Opened};
-use super::record::{Script, Tie};
+use super::record::Tie;
 use super::relaying::{End, Relaying};
 use crate::error::{ErrorKind, Fatal};
 use crate::message::Builder;
@@ -24,16 +21,6 @@ use crate::routes::Entry;
 
 /// Between two attempts at a server that does not take sessions yet: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
-
-/// A session at the server that will be next, opened and filled while the client goes on.
-#[derive(Debug)]
-pub(super) struct Next {
-    dir: Box<Path>,
-    /// The state that it was filled with.
-    generation: u64,
-    /// One task, which ends with the session.
-    opening: JoinSet<Result<Opened, Hindrance>>,
-}
 
 impl Relaying {
     /// Whether it is where its route leads.
@@ -65,7 +52,7 @@ impl Relaying {
         self.context.shared.routes.find(&self.identity.startup.user)
     }
 
-    fn bound(&self) -> Duration {
+    pub(super) fn bound(&self) -> Duration {
         leg::bound(&self.context)
     }
 
@@ -80,7 +67,7 @@ impl Relaying {
             self.entry = entry.clone();
             match (&entry.route.stage, leg::dir(&entry)) {
                 (Stage::Hold { .. }, _) => {
-                    if let Some(end) = self.take_snapshot().await {
+                    if let Some(end) = self.take_snapshot(Asked::All).await {
                         return Some(end);
                     }
                     self.leg.as_ref()?;
@@ -157,96 +144,9 @@ impl Relaying {
         end
     }
 
-    /// Asks the server for the state of the session, if it has done anything since that was known.
-    pub(super) async fn take_snapshot(&mut self) -> Option<End> {
-        let Some(leg) = &mut self.leg else { return None };
-        // Taken in any case: what wants to be asked for and is not would be wanted again at once.
-        if !std::mem::take(&mut self.wants.ran) || self.identity.startup.replication() {
-            return None;
-        }
-        let script = self.record.snapshot();
-        let script = (script.bytes.as_slice(), script.ready);
-        let bound = self.context.shared.config.timeouts.server;
-        let answer = match errand::run(&mut leg.stream, script, Vec::new(), bound).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::debug!(error = %error, "a server went away while it was asked for a session's state");
-                return self.lost_at_boundary().await;
-            }
-        };
-        for message in answer.messages.iter().filter(|message| message.tag == b'S') {
-            self.record.parameter(&message.body);
-        }
-        let mut builder = Builder::default();
-        for message in
-            answer.messages.iter().filter(|message| message.tag == b'S').chain(&answer.asides)
-        {
-            builder.copy(message);
-        }
-        self.down.send(&builder.into_bytes());
-        self.down.read_again(&answer.rest);
-        if let Err(error) = self.record.learn(&answer.messages) {
-            let role = &self.entry.route.role;
-            tracing::warn!(role = %role, error = %error, "a session of `{role}` does not tell its state");
-        }
-        None
-    }
-
-    /// Begins to open and fill a session at the server that will be next.
-    async fn prepare(&mut self, dir: &Path) -> Option<End> {
-        if self.pooled.is_some() {
-            self.warm(dir).await;
-            return None;
-        }
-        if self.leg.is_none() || self.identity.startup.replication() {
-            return None;
-        }
-        if let Some(end) = self.take_snapshot().await {
-            return Some(end);
-        }
-        self.next = Some(self.begin_next(dir));
-        None
-    }
-
-    fn begin_next(&self, dir: &Path) -> Next {
-        let (identity, entry) = (self.identity.clone(), self.entry.clone());
-        let (script, generation) = (self.record.fill(), self.record.generation());
-        let (bound, to) = (self.bound(), dir.to_path_buf());
-        let openings = self.context.shared.openings.of(entry.route.database_id);
-        let handle = self.holds.registration.handle.clone();
-        let mut opening = JoinSet::new();
-        opening.spawn(async move {
-            let opened = open_filled(&identity, &entry, &to, &script, &openings, bound).await;
-            if opened.is_ok() {
-                handle.is_prepared();
-            }
-            opened
-        });
-        Next { dir: dir.into(), generation, opening }
-    }
-
-    /// Tells the session that is prepared what has changed since, while nothing runs.
-    async fn refresh_next(&mut self) {
-        let Some(next) = self.next.take() else { return };
-        if next.generation == self.record.generation() {
-            self.next = Some(next);
-            return;
-        }
-        let (script, generation, bound) =
-            (self.record.refill(), self.record.generation(), self.bound());
-        let Next { dir, mut opening, .. } = next;
-        let mut refilled = JoinSet::new();
-        refilled.spawn(async move {
-            let mut opened = joined(&mut opening).await?;
-            judge(&opened.bring(&script, bound).await?)?;
-            Ok(opened)
-        });
-        self.next = Some(Next { dir, generation, opening: refilled });
-    }
-
     /// Goes on at another server, at a boundary.
     async fn switch(&mut self, entry: &Arc<Entry>, dir: &Path) -> Option<End> {
-        if let Some(end) = self.take_snapshot().await {
+        if let Some(end) = self.take_snapshot(Asked::All).await {
             return Some(end);
         }
         self.leg.as_ref()?;
@@ -270,28 +170,6 @@ impl Relaying {
                 None
             }
         }
-    }
-
-    /// The session at the next server: the one that was prepared, or a new one.
-    async fn next_for(&mut self, dir: &Path) -> Result<Opened, Hindrance> {
-        if self.pooled.is_some() {
-            return self.hire(dir).await;
-        }
-        let (generation, bound) = (self.record.generation(), self.bound());
-        if let Some(mut next) = self.next.take().filter(|next| *next.dir == *dir) {
-            let filled = next.generation == generation;
-            let opened =
-                timeout(bound, joined(&mut next.opening)).await.map_err(io::Error::other)?;
-            // One that could not be prepared is tried once more, with its own reasons.
-            if let Ok(mut opened) = opened {
-                if !filled {
-                    judge(&opened.bring(&self.record.refill(), bound).await?)?;
-                }
-                return Ok(opened);
-            }
-        }
-        let openings = self.context.shared.openings.of(self.entry.route.database_id);
-        open_filled(&self.identity, &self.entry, dir, &self.record.fill(), &openings, bound).await
     }
 
     /// Takes a filled session as its own.
@@ -447,26 +325,6 @@ impl Relaying {
             came = asked => (!came).then_some(End::ClientLeft),
         }
     }
-}
-
-/// Opens a session and fills it. Few at a time: a server that has just come up is not overrun.
-async fn open_filled(
-    identity: &super::relaying::Identity,
-    entry: &Entry,
-    dir: &Path,
-    script: &Script,
-    openings: &Semaphore,
-    bound: Duration,
-) -> Result<Opened, Hindrance> {
-    let _turn = openings.acquire().await.map_err(io::Error::other)?;
-    let mut opened = leg::open(identity, entry, dir, bound).await?;
-    judge(&opened.bring(script, bound).await?)?;
-    Ok(opened)
-}
-
-async fn joined(opening: &mut JoinSet<Result<Opened, Hindrance>>) -> Result<Opened, Hindrance> {
-    let gone = || io::Error::from(io::ErrorKind::NotConnected);
-    opening.join_next().await.ok_or_else(gone)?.map_err(io::Error::other)?
 }
 
 /// Two simple queries.

@@ -7,10 +7,11 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use howdah_model::route::{Mode, Stage};
 
+use super::asking::Asked;
 use super::commits::Commit;
 use super::flow::{Buffers, Flow, Stop, with_buffers};
 use super::inflight::Inflight;
-use super::moving::Next;
+use super::next::Next;
 use super::parting::Parting;
 use super::pooling::{Claim, Pooled, Seat, translation};
 use super::progress::Progress;
@@ -80,8 +81,10 @@ pub struct Relaying {
 /// What a session has to do when it comes to a boundary.
 #[derive(Debug, Default)]
 pub(super) struct Wants {
-    /// Something was done since its state was last looked at.
+    /// Something was done since its state was last asked for as a whole.
     pub(super) ran: bool,
+    /// The same since it was last asked for what has changed.
+    pub(super) changed: bool,
     /// The client is owed the news that its transaction is lost.
     pub(super) debt: bool,
     /// The client believes in a failed transaction, which its next server has to have.
@@ -174,7 +177,7 @@ impl Relaying {
             // Boxed, so that a session at rest has no memory for what it seldom does.
             end = match turn {
                 Turn::Attend => Box::pin(self.attend()).await,
-                Turn::Snapshot => Box::pin(self.take_snapshot()).await,
+                Turn::Snapshot => Box::pin(self.take_snapshot(Asked::Changes)).await,
                 Turn::Attach => Box::pin(self.attach()).await,
                 Turn::Lost => Box::pin(self.lost()).await,
                 Turn::End(end) => Some(end),
@@ -220,7 +223,7 @@ impl Relaying {
             if attend && (!self.wants.pinned || self.wants.ran || !self.is_at_route()) {
                 return Poll::Ready(Turn::Attend);
             }
-            if self.record.is_dirty() && self.wants.ran {
+            if self.record.is_dirty() && self.wants.changed {
                 return Poll::Ready(Turn::Snapshot);
             }
         } else if attend && self.progress.has_whole_request() {
@@ -288,7 +291,7 @@ impl Relaying {
         } = self;
         let Some(leg) = leg.as_mut().filter(|leg| !leg.is_deaf) else { return Poll::Pending };
         let counters = &*context.counters;
-        let ran = &mut wants.ran;
+        let ran = (&mut wants.ran, &mut wants.changed);
         let resolves = context.shared.config.commits == Commits::Resolve;
         let commit = resolves.then_some(commit);
         let (leg, holds) = leg.parts();

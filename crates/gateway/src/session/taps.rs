@@ -36,7 +36,7 @@ pub struct Up<'a> {
     /// The commit that is under way. `None` when nobody wants to know what becomes of it.
     pub commit: Option<&'a mut Commit>,
     /// Set when something was asked.
-    pub ran: &'a mut bool,
+    pub ran: (&'a mut bool, &'a mut bool),
     /// Whether it stops after each request, to come to a boundary.
     pub one_by_one: bool,
     /// For a server that clients share.
@@ -114,7 +114,9 @@ impl Tap for Up<'_> {
     fn moved(&mut self, read: &[u8], _: usize) {
         self.counters.bytes_to_server.add(read.len() as u64);
         self.stats.bytes_from_client(read.len() as u64);
-        *self.ran |= !read.is_empty();
+        if !read.is_empty() {
+            (*self.ran.0, *self.ran.1) = (true, true);
+        }
         self.inflight.keep(read);
     }
 }
