@@ -41,6 +41,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .no_proxy()
+            // The socket has no TLS, and reading the system's certificates takes long.
+            .tls_certs_only([])
             .timeout(BOUND)
             .build()
             .context("make the HTTP client for a gateway")?;

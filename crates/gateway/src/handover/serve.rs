@@ -55,13 +55,13 @@ pub async fn serve(
     tasks.spawn(answer(listener, desk));
 
     let shared = gateway.shared.clone();
+    // What takes time comes first: from the elder's last word on, clients wait.
+    shared.elders.find(&run, &placed)?;
     let Legacy { held, moves } = station.assume().await?;
     shared.limits.set_elsewhere(held);
     for (database, made) in moves {
         shared.routes.set_move(database, made);
     }
-    // Before they can say anything to this one.
-    shared.elders.find(&run, &placed)?;
     run.point_to(&placed)?;
     let watched = shared.clone();
     tasks.spawn(async move {

@@ -57,6 +57,8 @@ impl Fetcher {
         let client = reqwest::Client::builder()
             .unix_socket(socket)
             .no_proxy()
+            // The socket has no TLS, and reading the system's certificates takes long.
+            .tls_certs_only([])
             .build()
             .context("make the HTTP client for routes")?;
         Ok(Self { client, cache, routes, sessions })
