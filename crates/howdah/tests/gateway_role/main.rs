@@ -71,7 +71,8 @@ fn h20_ten_restarts_under_load_lose_nobody_and_every_transaction_is_counted() {
             let mut command = pgbench(&demo, &url, "select 1;", options);
             scope.spawn(move || command.output().expect("pgbench"))
         };
-        let lasting = load(&["-c", "4", "-T", "20", "-M", "extended"]);
+        // At a rate, so that those who log in get their share of the processors.
+        let lasting = load(&["-c", "4", "-T", "20", "-M", "extended", "-R", "1000"]);
         let coming = load(&["-C", "-c", "3", "-T", "20"]);
         for _ in 0..RESTARTS {
             let seen = knocker.answered();
@@ -88,8 +89,11 @@ fn h20_ten_restarts_under_load_lose_nobody_and_every_transaction_is_counted() {
     let knocks = knocker.answered();
     assert!(knocks >= 100 * RESTARTS as u64, "{knocks}");
     let (lasting, coming) = (processed(&lasting), processed(&coming));
-    assert!(lasting > 0 && coming > 0);
-    println!("{RESTARTS} restarts: {lasting} + {coming} transactions, {knocks} connects");
+    assert!(lasting > 0 && coming > 30, "{lasting} {coming}");
+    let longest = knocker.longest.load(Ordering::Relaxed);
+    println!(
+        "{RESTARTS} restarts: {lasting} + {coming} transactions, {knocks} connects, the longest {longest} us"
+    );
     let last = roles.pop().expect("the last one");
     for mut role in roles {
         assert!(role.end(), "it ended with its last session: {}", role.rest());
@@ -195,6 +199,48 @@ fn the_limit_of_a_database_holds_over_two_gateways() {
     assert!(old.pop().expect("one").close().is_empty());
     wait_until("there is room again", || demo.psql(&url, "select 1").code == 0);
     assert!(last.close().is_empty());
+}
+
+/// H17: whoever holds a database at the gateway that accepts holds the sessions of its elders as well,
+/// and of its successor.
+#[test]
+fn h17_a_hold_reaches_the_sessions_of_all_gateways() {
+    let (demo, url) = platform(&[]);
+    let _first = Role::start(&demo);
+    let mut sessions = vec![Session::open(&demo, &url)];
+    let _second = Role::start(&demo);
+    sessions.push(Session::open(&demo, &url));
+    let pools = admin(&demo, "GET", "/pools");
+    let database = pools["pools"][0]["database_id"].as_str().expect("an id").to_owned();
+
+    assert_eq!(sessions[0].ask("begin; select 'open'").as_deref(), Some("open"));
+    let hold = format!("/databases/{database}/hold?bound_ms=30000");
+    std::thread::scope(|scope| {
+        let holding = scope.spawn(|| admin(&demo, "POST", &hold));
+        let list = format!("/databases/{database}/sessions");
+        wait_until("one blocks and one is held", || {
+            let seen = admin(&demo, "GET", &list);
+            seen["blockers"].as_array().is_some_and(|blockers| blockers.len() == 1)
+        });
+        sessions[0].send("commit");
+        let held = holding.join().expect("held");
+        assert_eq!(
+            (&held["done"], held["sessions"].as_array().map(Vec::len)),
+            (&true.into(), Some(2))
+        );
+    });
+    let _third = Role::start(&demo);
+    for session in &mut sessions {
+        session.send("select 'on'");
+    }
+    let seen = admin(&demo, "GET", &format!("/databases/{database}/sessions"));
+    assert_eq!(seen["blockers"], serde_json::json!([]), "{seen}");
+    let released = admin(&demo, "POST", &format!("/databases/{database}/release?bound_ms=10000"));
+    assert_eq!(released["done"], true, "{released}");
+    for mut session in sessions {
+        assert_eq!(session.line().as_deref(), Some("on"));
+        assert!(session.close().is_empty());
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use howdah_testkit::platform::{Platform, wait_until};
 use nix::sys::signal::{Signal, kill};
@@ -178,6 +178,8 @@ pub(crate) struct Knocker {
     address: SocketAddr,
     pub(crate) done: AtomicBool,
     answered: AtomicU64,
+    /// The longest that an answer took, in microseconds.
+    pub(crate) longest: AtomicU64,
     /// Connections that were taken and then broke: a gateway that was killed had them.
     pub(crate) broken: AtomicU64,
 }
@@ -185,18 +187,21 @@ pub(crate) struct Knocker {
 impl Knocker {
     pub(crate) fn new(platform: &Platform) -> Self {
         let address = platform.gateway().parse().expect("an address");
-        let (done, answered, broken) = Default::default();
-        Self { address, done, answered, broken }
+        let (done, answered, longest, broken) = Default::default();
+        Self { address, done, answered, longest, broken }
     }
 
     pub(crate) fn knock(&self) {
         while !self.done.load(Ordering::Relaxed) {
+            let began = Instant::now();
             let mut stream = TcpStream::connect(self.address).expect("it is never refused");
             stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a bound");
             let answer = stream.write_all(&SSL_REQUEST).and_then(|()| {
                 let mut letter = [0];
                 stream.read_exact(&mut letter).map(|()| letter[0])
             });
+            let took = u64::try_from(began.elapsed().as_micros()).expect("short");
+            self.longest.fetch_max(took, Ordering::Relaxed);
             match answer {
                 Ok(b'S') => self.answered.fetch_add(1, Ordering::Relaxed),
                 Ok(other) => panic!("answered {other}"),
