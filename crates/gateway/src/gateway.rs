@@ -138,7 +138,8 @@ impl Gateway {
     /// All figures of this process.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let pools = report(&self.shared.statistics, &self.shared.routes, &[]);
+        let shared = self.shared.servers.pools.stats();
+        let pools = report(&self.shared.statistics, &self.shared.routes, &shared);
         Figures { pools, stats: self.stats() }
     }
 

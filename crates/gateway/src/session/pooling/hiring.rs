@@ -128,7 +128,7 @@ impl Relaying {
                     match pool.wait(shard, deadline(bound)) {
                         Ok(waiting) => {
                             pooled.waiting = Some(waiting);
-                            self.stats.waits(Standing::Waiting);
+                            self.stats.stands(Standing::Waiting);
                         }
                         Err(why) => {
                             pooled.refused = Some(why);
@@ -191,7 +191,7 @@ impl Relaying {
             Some(granted) => granted,
             None => {
                 let bound = self.context.shared.config.timeouts.queue;
-                self.stats.waits(Standing::Waiting);
+                self.stats.stands(Standing::Waiting);
                 let taken = take(&pool, self.context.shard, deadline(bound)).await;
                 self.stats.goes(Standing::Active);
                 taken?
