@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::Duty;
 use super::station::Socket;
 use crate::admin::Port;
+use crate::stream;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -143,6 +144,7 @@ fn fits(socket: &Socket, wanted: SocketAddr) -> bool {
 
 fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
+    stream::prepare(&listener)?;
     TcpListener::from_std(listener)
 }
 
@@ -153,6 +155,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // So that a restart is not refused because of connections that are closing.
     socket.set_reuseaddr(true)?;
+    stream::prepare(&socket)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
