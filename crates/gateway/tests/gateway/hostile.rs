@@ -264,6 +264,41 @@ async fn a_client_that_does_not_read_costs_no_memory() {
     until("their queries end", || async { rig.cluster.sql(busy).await == "0" }).await;
 }
 
+/// Messages that are announced as huge and do not come to an end. What the gateway looks into it has
+/// to keep until it is there, and that has a bound for each session.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_without_an_end_cost_a_bounded_amount() {
+    const COUNT: usize = 16;
+    // The longest `Parse` that is looked into, but a little of it; of the others all is passed on.
+    const SENT: usize = (1 << 20) - (64 << 10);
+    let rig = Rig::start().await;
+    let tenant = rig.tenant("a").await;
+    drop(crate::raw::log_in(&rig, &tenant).await);
+    let before = resident();
+    let mut streams = Vec::new();
+    for number in 0..COUNT {
+        let mut stream = crate::raw::log_in(&rig, &tenant).await;
+        let tag = b"PPPQ"[number % 4];
+        let header = [&[tag][..], &(1u32 << 29).to_be_bytes()].concat();
+        stream.write_all(&header).await.expect("sent");
+        // The server takes as much of it as it likes.
+        let piece = vec![b'x'; 64 * 1024];
+        let sending = async {
+            for _ in 0..SENT / piece.len() {
+                stream.write_all(&piece).await?;
+            }
+            std::io::Result::Ok(())
+        };
+        let _ = timeout(Duration::from_secs(5), sending).await;
+        streams.push(stream);
+    }
+    let grown = resident().saturating_sub(before);
+    println!("{COUNT} messages without an end: {grown} kB more");
+    assert!(grown < COUNT * 2500, "{grown} kB");
+    drop(streams);
+    until("they are gone", || async { rig.gateway.stats().clients == 0 }).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_sessions_are_cheap() {
     const COUNT: usize = 40;
