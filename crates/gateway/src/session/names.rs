@@ -100,6 +100,9 @@ enum Meaning {
     Nothing,
 }
 
+/// A client's name. What is expected refers to it as well, to call a statement by it in errors.
+type Name = Arc<[u8]>;
+
 /// A name of a client, as it will be when all that was sent has succeeded.
 #[derive(Clone, Debug)]
 struct Named {
@@ -111,7 +114,7 @@ struct Named {
 /// The names of one client's statements, and what it waits for.
 #[derive(Debug)]
 pub struct Names {
-    named: HashMap<Box<[u8]>, Named>,
+    named: HashMap<Name, Named>,
     /// What they take, in bytes.
     size: usize,
     /// How many of them are [`Meaning::Here`].
@@ -255,15 +258,15 @@ impl Names {
 
     /// What a name stands for when the next message reaches the server.
     fn look_up(&self, name: &[u8]) -> Standing<'_> {
-        match self.named.get(name) {
+        match self.named.get_key_value(name) {
             _ if self.answers.is_open(self.clearing.end) => Standing::Unknown,
-            Some(named) if self.answers.is_open(named.place) => Standing::Unknown,
-            Some(Named { meaning: Meaning::Nothing, .. }) | None => Standing::Nothing,
-            Some(named) => Standing::Something(&named.meaning),
+            Some((_, named)) if self.answers.is_open(named.place) => Standing::Unknown,
+            Some((_, Named { meaning: Meaning::Nothing, .. })) | None => Standing::Nothing,
+            Some((name, named)) => Standing::Something(name, &named.meaning),
         }
     }
 
-    fn set(&mut self, name: Box<[u8]>, named: Option<Named>) -> Option<Named> {
+    fn set(&mut self, name: Name, named: Option<Named>) -> Option<Named> {
         let size = name.len() + OVERHEAD;
         self.count_in(size, named.as_ref());
         let before = match named {
@@ -307,19 +310,11 @@ impl Meaning {
             Self::Here(_) | Self::Nothing => 0,
         }
     }
-
-    fn server_name(&self) -> Option<ServerName> {
-        match self {
-            Self::Shared(statement) => Some(ServerName::of(statement)),
-            Self::Here(name) => Some(*name),
-            Self::Nothing => None,
-        }
-    }
 }
 
 enum Standing<'a> {
     Nothing,
-    Something(&'a Meaning),
+    Something(&'a Name, &'a Meaning),
     /// That depends on a batch that is not answered.
     Unknown,
 }

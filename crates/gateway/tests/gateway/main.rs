@@ -10,6 +10,7 @@ mod limits;
 mod login;
 mod losing;
 mod moving;
+mod names;
 mod pooling;
 mod protocol;
 mod raw;

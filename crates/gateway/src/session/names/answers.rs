@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Named;
 use super::wire::ServerName;
+use super::{Name, Named};
 use crate::statement::Statement;
 
 /// The place of something among all that a client ever sent; never 0.
@@ -72,8 +72,8 @@ impl Kind {
 pub(super) enum Change {
     /// Nothing.
     None,
-    /// Nothing; the server will refuse it, and call it by one of our names instead of this.
-    Called(Box<[u8]>),
+    /// Nothing; if the server refuses it, it is to be called by this name instead of one of ours.
+    Called(Name),
     /// A name of the client, which was changed already.
     Name(Box<NameChange>),
     /// The server has a statement, which was noted already.
@@ -92,7 +92,7 @@ pub(super) enum Change {
 /// A name of a client that was changed.
 #[derive(Debug)]
 pub(super) struct NameChange {
-    pub(super) name: Box<[u8]>,
+    pub(super) name: Name,
     pub(super) before: Option<Named>,
     /// The statement that the server has by the same message.
     pub(super) hold: Option<u64>,

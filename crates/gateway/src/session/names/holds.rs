@@ -102,10 +102,22 @@ impl Holds {
         held.is_some_and(|held| held.client == answers.client && answers.is_open(held.place))
     }
 
+    /// Whether what gives it to the server is not answered yet.
+    pub(super) fn is_outstanding(&self, id: u64, answers: &Answers) -> bool {
+        let held = self.statements.get(&id);
+        held.is_some_and(|held| held.client == answers.client && answers.is_outstanding(held.place))
+    }
+
     pub(super) fn insert(&mut self, statement: Arc<Statement>, answers: &Answers) {
         self.uses += 1;
         let (used, place, client) = (self.uses, answers.next(), answers.client);
         self.statements.insert(statement.id, Held { statement, used, place, client });
+    }
+
+    /// It has it still.
+    pub(super) fn restore(&mut self, statement: Arc<Statement>) {
+        let held = Held { used: 0, place: Place::default(), client: 0, statement };
+        self.statements.insert(held.statement.id, held);
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Arc<Statement>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answers::{Change, Kind, NameChange};
 use super::holds::{Holds, Whose};
 use super::wire::{self, Bind, Head, ServerName};
-use super::{LONGEST_PARSE, Meaning, NameError, Named, Names, PASS, Part, Standing, Verdict};
+use super::{LONGEST_PARSE, Meaning, Name, NameError, Named, Names, PASS, Part, Standing, Verdict};
 use crate::statement::{Statement, Statements};
 
 /// The longest `Parse` without a name that is kept.
@@ -17,6 +17,16 @@ const LARGEST_NAMED: usize = 16 * 1024 * 1024;
 const LONGEST_NAMES: usize = 16 * 1024;
 /// The body of a `Parse` of nothing.
 const EMPTY: &[u8] = b"\0\0\0";
+
+/// What the server is told instead of a client's name.
+enum Reference {
+    /// This name; errors call it by the client's.
+    To(ServerName, Name),
+    /// The client's own name.
+    AsItIs,
+    /// That depends on a batch that is not answered.
+    Unknown,
+}
 
 /// A message on its way to a server.
 pub(super) struct Sending<'a> {
@@ -37,7 +47,7 @@ impl Sending<'_> {
         }
         match self.names.look_up(name) {
             Standing::Unknown => return Ok(Verdict::Wait),
-            Standing::Something(_) => return Ok(self.parse_taken(part, name)),
+            Standing::Something(..) => return Ok(self.parse_taken(part, name)),
             Standing::Nothing => {}
         }
         let size = part.length as usize;
@@ -125,9 +135,15 @@ impl Sending<'_> {
             self.names.answers.push(Kind::Bind(None));
             return Ok(PASS);
         }
-        let Some(name) = self.refer(statement) else { return Ok(Verdict::Wait) };
-        self.names.answers.push_with(Kind::Bind(name), called(statement, name));
-        let Some(name) = name else { return Ok(PASS) };
+        let (name, called) = match self.refer(statement) {
+            Reference::Unknown => return Ok(Verdict::Wait),
+            Reference::AsItIs => {
+                self.names.answers.push(Kind::Bind(None));
+                return Ok(PASS);
+            }
+            Reference::To(name, called) => (name, called),
+        };
+        self.names.answers.push_with(Kind::Bind(Some(name)), Change::Called(called));
         part.head().sized(self.output, statement);
         self.output.extend_from_slice(portal);
         self.output.push(0);
@@ -151,9 +167,15 @@ impl Sending<'_> {
             self.names.answers.push(Kind::Describe(None));
             return Ok(PASS);
         }
-        let Some(server_name) = self.refer(name) else { return Ok(Verdict::Wait) };
-        self.names.answers.push_with(Kind::Describe(server_name), called(name, server_name));
-        let Some(server_name) = server_name else { return Ok(PASS) };
+        let (server_name, called) = match self.refer(name) {
+            Reference::Unknown => return Ok(Verdict::Wait),
+            Reference::AsItIs => {
+                self.names.answers.push(Kind::Describe(None));
+                return Ok(PASS);
+            }
+            Reference::To(server_name, called) => (server_name, called),
+        };
+        self.names.answers.push_with(Kind::Describe(Some(server_name)), Change::Called(called));
         part.head().sized(self.output, name);
         self.output.push(b'S');
         server_name.put(self.output);
@@ -182,55 +204,66 @@ impl Sending<'_> {
                 self.names.answers.push(Kind::Close);
                 return Ok(PASS);
             }
-            Standing::Something(_) => self.define(name, Meaning::Nothing, None),
+            Standing::Something(..) => self.define(name, Meaning::Nothing, None),
         };
         wire::close_nothing(self.output);
         self.names.answers.push_with(Kind::Close, change);
         Ok(Verdict::Send { replaces: Head::SIZE + name.len() + 2 })
     }
 
-    /// The server's name for a client's, after the server was given the statement if it lacks it:
-    /// none at all when answers must come first, and none inside when the client's own is sent.
-    #[expect(clippy::option_option, reason = "the two are told apart once, where it is called")]
-    fn refer(&mut self, name: &[u8]) -> Option<Option<ServerName>> {
-        match self.names.look_up(name) {
-            Standing::Unknown => None,
+    /// The server's name for a client's, after the server was given the statement if it lacks it.
+    fn refer(&mut self, name: &[u8]) -> Reference {
+        let (name, server_name, lacking, clears) = match self.names.look_up(name) {
+            Standing::Unknown => return Reference::Unknown,
             // One of our names is not to be had without its client's own.
-            Standing::Nothing => Some(ServerName::is_one(name).then_some(ServerName::NOTHING)),
-            Standing::Something(Meaning::Shared(statement)) => {
-                let statement = statement.clone();
-                if self.holds.is_unsettled(statement.id, &self.names.answers) {
-                    return None;
-                }
-                let name = ServerName::of(&statement);
-                self.names.clearing.begun |= wire::clears(statement.body());
-                self.give(statement);
-                Some(Some(name))
+            Standing::Nothing if ServerName::is_one(name) => {
+                return Reference::To(ServerName::NOTHING, name.into());
             }
-            Standing::Something(meaning) => Some(meaning.server_name()),
+            Standing::Nothing => return Reference::AsItIs,
+            Standing::Something(name, Meaning::Shared(statement)) => {
+                let lacking = !self.holds.has(statement.id);
+                if self.holds.is_unsettled(statement.id, &self.names.answers) {
+                    return Reference::Unknown;
+                }
+                let clears = wire::clears(statement.body());
+                let lacking = lacking.then(|| statement.clone());
+                (name.clone(), ServerName::of(statement), lacking, clears)
+            }
+            Standing::Something(name, Meaning::Here(here)) => (name.clone(), *here, None, false),
+            Standing::Something(_, Meaning::Nothing) => return Reference::AsItIs,
+        };
+        self.names.clearing.begun |= clears;
+        match (lacking, server_name.id()) {
+            (Some(statement), _) => self.give(statement),
+            (None, Some(id)) => self.holds.touch(id),
+            (None, None) => {}
         }
+        Reference::To(server_name, name)
     }
 
-    /// Gives the server a statement if it lacks it. One whose result has another form by now is not
+    /// Gives the server a statement that it lacks. One whose result has another form by now is not
     /// given again: the client relies on the form that it knows, and is told that it is gone.
     fn give(&mut self, statement: Arc<Statement>) {
-        let id = statement.id;
-        if self.holds.has(id) {
-            self.holds.touch(id);
-        } else if !statement.is_outdated() {
-            self.make_room();
-            self.close_ours(id);
-            wire::parse(self.output, ServerName::of_id(id), statement.body());
-            self.holds.insert(statement, &self.names.answers);
-            self.names.answers.push_with(Kind::OurParse, Change::Hold(id));
+        if statement.is_outdated() {
+            return;
         }
+        let id = statement.id;
+        self.make_room();
+        self.close_ours(id);
+        wire::parse(self.output, ServerName::of_id(id), statement.body());
+        self.holds.insert(statement, &self.names.answers);
+        self.names.answers.push_with(Kind::OurParse, Change::Hold(id));
     }
 
     /// Has the server close what it may have under a name: it costs little, and then the `Parse`
     /// that follows is right whatever was there.
     fn close_ours(&mut self, id: u64) {
         wire::close_statement(self.output, ServerName::of_id(id));
-        let change = self.holds.remove(id).map_or(Change::None, Change::Release);
+        // What was not answered yet may never have been there. To forget what is there costs only
+        // another `Parse`.
+        let unsure = self.holds.is_outstanding(id, &self.names.answers);
+        let released = self.holds.remove(id).filter(|_| !unsure);
+        let change = released.map_or(Change::None, Change::Release);
         self.names.answers.push_with(Kind::OurClose, change);
     }
 
@@ -273,14 +306,6 @@ impl Sending<'_> {
             answers.push_with(Kind::OurClose, Change::NoUnnamed);
         }
         true
-    }
-}
-
-/// What an error is to call a statement whose name was replaced although it means nothing.
-fn called(name: &[u8], server_name: Option<ServerName>) -> Change {
-    match server_name {
-        Some(ServerName::NOTHING) => Change::Called(name.into()),
-        _ => Change::None,
     }
 }
 

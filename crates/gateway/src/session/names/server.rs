@@ -115,8 +115,8 @@ impl Names {
         let loses_unnamed = matches!(front.change, Change::Unnamed(_));
         let is_brought = matches!(front.change, Change::BringUnnamed);
         let statement = name.and_then(|name| self.statement(name));
-        let answer = match name {
-            Some(name) if whole => self.told(body, name, called),
+        let answer = match (name, called) {
+            (Some(name), Some(called)) if whole => told(body, name, &called),
             _ => Answer::Pass,
         };
         let expected = self.answers.fail();
@@ -138,28 +138,6 @@ impl Names {
             _ => {}
         }
         answer
-    }
-
-    /// The error with the client's name for a statement instead of ours.
-    fn told(&self, body: &[u8], ours: ServerName, called: Option<Box<[u8]>>) -> Answer {
-        let of_client = || {
-            let mut named = self.named.iter();
-            named.find_map(|(name, named)| {
-                (named.meaning.server_name() == Some(ours)).then(|| name.clone())
-            })
-        };
-        let Some(place) = memchr::memmem::find(body, PREFIX) else { return Answer::Pass };
-        if ServerName::parse(&body[place..]) != Some(ours) {
-            return Answer::Pass;
-        }
-        let Some(name) = called.or_else(of_client) else { return Answer::Pass };
-        let mut builder = Builder::default();
-        builder.message(b'E', |bytes| {
-            bytes.extend_from_slice(&body[..place]);
-            bytes.extend_from_slice(&name);
-            bytes.extend_from_slice(&body[place + wire::LENGTH..]);
-        });
-        Answer::Instead(builder.into_bytes())
     }
 
     fn statement(&self, name: ServerName) -> Option<std::sync::Arc<Statement>> {
@@ -225,7 +203,7 @@ impl Names {
                 }
             }
             Change::Hold(id) => drop(holds.remove(id)),
-            Change::Release(statement) => holds.insert(statement, &self.answers),
+            Change::Release(statement) => holds.restore(statement),
             Change::Unnamed(Some(length)) => {
                 // All of a batch go, and they are before those of the next.
                 self.unnamed.sent.drain(..length.min(self.unnamed.sent.len()));
@@ -259,6 +237,21 @@ impl Names {
         }
         holds.clear_before(self.answers.client, now);
     }
+}
+
+/// The error with the client's name for a statement instead of ours.
+fn told(body: &[u8], ours: ServerName, called: &[u8]) -> Answer {
+    let Some(place) = memchr::memmem::find(body, PREFIX) else { return Answer::Pass };
+    if ServerName::parse(&body[place..]) != Some(ours) {
+        return Answer::Pass;
+    }
+    let mut builder = Builder::default();
+    builder.message(b'E', |bytes| {
+        bytes.extend_from_slice(&body[..place]);
+        bytes.extend_from_slice(called);
+        bytes.extend_from_slice(&body[place + wire::LENGTH..]);
+    });
+    Answer::Instead(builder.into_bytes())
 }
 
 /// A field of an error.
