@@ -106,6 +106,9 @@ pub struct Pool<T: Resident> {
     stacks: Box<[Stack<T>]>,
 }
 
+/// Of so many servers that were used last, one that fits is preferred.
+const MOST_LOOKED_AT: usize = 8;
+
 /// The generation of a pool that is not used any more; no server has it.
 const RETIRED: u64 = u64::MAX;
 
@@ -119,6 +122,17 @@ impl<T: Resident> Stack<T> {
     fn lock(&self) -> MutexGuard<'_, Vec<Entry<T>>> {
         // Only pushes and pops are done under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pop_fitting(&self, fits: &mut impl FnMut(&T) -> bool) -> Option<Entry<T>> {
+        let mut entries = self.lock();
+        let last = entries.len().saturating_sub(1);
+        let newest = entries.iter().enumerate().rev().take(MOST_LOOKED_AT);
+        let found = newest.into_iter().find(|(_, entry)| fits(&entry.server));
+        match found.map(|(index, _)| index) {
+            Some(index) if index < last => Some(entries.remove(index)),
+            Some(_) | None => entries.pop(),
+        }
     }
 }
 
@@ -163,12 +177,22 @@ impl<T: Resident> Pool<T> {
     /// Takes a server if there is one, or the place for one. Never waits.
     #[must_use]
     pub fn try_take(self: &Arc<Self>, shard: Shard) -> Taken<T> {
+        self.try_take_fitting(shard, |_| true)
+    }
+
+    /// The same; a server that fits is preferred, if it is among those that were used last.
+    #[must_use]
+    pub fn try_take_fitting(
+        self: &Arc<Self>,
+        shard: Shard,
+        mut fits: impl FnMut(&T) -> bool,
+    ) -> Taken<T> {
         let generation = self.generation.load(Ordering::Acquire);
         if generation == RETIRED {
             return Taken::Gone;
         }
         loop {
-            let Some(mut entry) = self.stack(shard).lock().pop() else { break };
+            let Some(mut entry) = self.stack(shard).pop_fitting(&mut fits) else { break };
             if entry.ticket.generation == generation && entry.server.is_sound() {
                 return Taken::Idle(entry.into_lease());
             }

@@ -153,6 +153,20 @@ fn the_server_that_was_used_last_is_used_next() {
 }
 
 #[test]
+fn a_server_that_fits_is_preferred() {
+    let rig = Rig::new(Rules::default());
+    let (pool, here) = (rig.pool("a", 3), on(0));
+    let leases: Vec<_> = (0..3).map(|_| rig.take(&pool, here).expect("a place")).collect();
+    leases.into_iter().for_each(|lease| pool.give_back(here, lease));
+    let take = |wanted: u64| match pool.try_take_fitting(here, |server| server.number == wanted) {
+        Taken::Idle(lease) => lease.number,
+        _ => panic!("none is idle"),
+    };
+    // What is dropped is closed, so that each is taken once.
+    assert_eq!([take(0), take(9), take(1)], [0, 2, 1]);
+}
+
+#[test]
 fn no_more_servers_are_opened_than_there_are_places_and_sessions() {
     let rig = Rig::new(Rules { openings: 9, ..Rules::default() });
     let (pool, here) = (rig.pool("a", 3), on(0));

@@ -92,10 +92,14 @@ impl Flow {
         !self.unread.is_empty()
     }
 
-    /// Whether the header of a message is among what was not looked at.
+    /// Whether as much of a message was read and not looked at as is needed to look at it.
     #[must_use]
-    pub fn has_message(&self) -> bool {
-        self.unread.len() >= HEADER
+    pub fn has_message(&self, needed: impl FnOnce(u8) -> u32) -> bool {
+        let Some((&[tag, a, b, c, d], rest)) = self.unread.split_first_chunk::<HEADER>() else {
+            return false;
+        };
+        let size = u32::from_be_bytes([a, b, c, d]).saturating_sub(4);
+        rest.len() >= needed(tag).min(size) as usize
     }
 
     /// What was read and not looked at.

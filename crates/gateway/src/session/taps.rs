@@ -20,6 +20,18 @@ const NAMES: u32 = 64 * 1024;
 /// What is looked at of a message for its names alone; they are cut at 63 bytes by PostgreSQL.
 const LONGEST_NAMES: u32 = 1024;
 
+/// How many bytes of the body of a client's message are looked at when its server is shared.
+#[must_use]
+pub fn needed(tag: u8) -> u32 {
+    match tag {
+        b'Q' => TEXT,
+        b'P' => LONGEST_PARSE,
+        b'C' => NAMES,
+        b'B' | b'D' => LONGEST_NAMES,
+        _ => 0,
+    }
+}
+
 /// Between client and server.
 #[derive(Debug)]
 pub struct Up<'a> {

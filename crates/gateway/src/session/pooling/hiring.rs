@@ -18,7 +18,7 @@ use crate::session::names::{Holds, NameError};
 use crate::session::progress::Status;
 use crate::session::record::{Carried, Tie, apply};
 use crate::session::relaying::{End, Identity, Relaying, Turn};
-use crate::session::{Context as SessionContext, lost};
+use crate::session::{Context as SessionContext, lost, taps};
 use crate::stats::Standing;
 
 /// The most of what a client says that is read while it waits for a server.
@@ -82,7 +82,8 @@ impl Relaying {
             pooled.forget_place();
             return Poll::Ready(Some(Turn::Attend));
         }
-        while !self.up.has_message() {
+        // Who only begins to say something gets no server for that.
+        while !self.up.has_message(taps::needed) {
             match ready!(self.up.poll_fill(cx, &mut self.client, buffers)) {
                 Ok(()) if !self.up.unread().starts_with(TERMINATE) => {}
                 Ok(()) | Err(_) => return Poll::Ready(Some(Turn::End(End::ClientLeft))),
@@ -116,7 +117,8 @@ impl Relaying {
         let Some(pooled) = &mut self.pooled else { return Poll::Ready(None) };
         let Some(pool) = &pooled.pool else { return Poll::Ready(None) };
         if pooled.waiting.is_none() {
-            match pool.try_take(shard) {
+            let record = &self.record;
+            match pool.try_take_fitting(shard, |server| server.carried == *record.carried()) {
                 Taken::Idle(lease) => return Poll::Ready(Some(Granted::Idle(lease))),
                 Taken::Open(permit) => return Poll::Ready(Some(Granted::Open(permit))),
                 Taken::Gone => {
