@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::time::sleep;
 
-use crate::servers::{BOUND, Server, Shutdown, TICK, as_owner, copy, own_file, programs};
+use crate::servers::{BOUND, Server, Session, Shutdown, TICK, as_owner, copy, own_file, programs};
 
 /// Two servers, one of which follows the other as a hot standby, and which can change roles any
 /// number of times without losing a row. It is what a planned move of a database does, without a
@@ -15,6 +15,8 @@ use crate::servers::{BOUND, Server, Shutdown, TICK, as_owner, copy, own_file, pr
 pub struct Pair {
     servers: [Server; 2],
     primary: usize,
+    /// Sessions at the primary and the standby, opened before everybody waits for them.
+    ready: Option<[Session; 2]>,
 }
 
 impl Pair {
@@ -34,7 +36,7 @@ impl Pair {
         let second = Server::empty(programs(major), &settings).expect("make a place");
         // A copy of a server that never ran needs no more to follow it.
         copy(&first.data(), &second.data()).expect("copy a server");
-        let mut pair = Self { servers: [first, second], primary: 0 };
+        let mut pair = Self { servers: [first, second], primary: 0, ready: None };
         pair.servers[0].begin().await;
         pair.rejoin().await;
         pair
@@ -56,8 +58,16 @@ impl Pair {
     ///
     /// # Panics
     /// When the primary does not answer.
-    pub async fn prepare(&self) {
-        self.primary().sql("checkpoint").await;
+    pub async fn prepare(&mut self) {
+        let ready = self.sessions().await;
+        ready[0].ask("checkpoint").await.expect("a checkpoint");
+        self.ready = Some(ready);
+    }
+
+    async fn sessions(&self) -> [Session; 2] {
+        let primary = self.primary().session("postgres").await.expect("ask the primary");
+        let standby = self.standby().session("postgres").await.expect("ask the standby");
+        [primary, standby]
     }
 
     /// The pause: stops the primary when the standby has everything, and makes the standby the new
@@ -71,7 +81,10 @@ impl Pair {
     /// When a server does not do its part.
     pub async fn hand_over(&mut self, how: Shutdown) {
         let (old, new) = (self.primary, 1 - self.primary);
-        let next = self.servers[new].session("postgres").await.expect("ask the standby");
+        let [last, next] = match self.ready.take() {
+            Some(ready) => ready,
+            None => self.sessions().await,
+        };
         match how {
             Shutdown::Fast => {
                 self.servers[old].signal(how);
@@ -87,8 +100,16 @@ impl Pair {
             Shutdown::Immediate => {
                 // A commit that is waited for: what was committed without waiting is written too.
                 let flush = "select pg_logical_emit_message(true, 'testkit', 'hand over')";
-                self.primary().sql(flush).await;
-                self.until_caught_up().await;
+                last.ask(flush).await.expect("ask the primary");
+                let written = last.ask("select pg_current_wal_flush_lsn()").await;
+                let written = written.expect("ask the primary");
+                let all = format!("select pg_last_wal_replay_lsn() >= '{written}'::pg_lsn");
+                let begun = Instant::now();
+                while next.ask(&all).await.expect("ask the standby") != "t" {
+                    let log = self.standby().log();
+                    assert!(begun.elapsed() < BOUND, "it does not follow: {log}");
+                    sleep(TICK).await;
+                }
                 self.servers[old].signal(how);
             }
         }

@@ -67,13 +67,13 @@ impl Bed {
         let authority = certificates.gateway.certificate.with_file_name("ca.pem");
         let certificate = certificates.gateway;
         let bed = Self { server, port, verifier, certificate, authority, dir };
-        bed.fill().await?;
+        bed.fill(&bed.server).await?;
         Ok(bed)
     }
 
-    async fn fill(&self) -> anyhow::Result<()> {
-        let target =
-            self.conninfo(self.server.socket_dir().as_os_str().to_str().unwrap_or(""), 5432);
+    /// Makes the tables of `pgbench`.
+    pub(crate) async fn fill(&self, server: &Server) -> anyhow::Result<()> {
+        let target = self.conninfo(&server.socket_dir().display().to_string(), 5432);
         let filled = self
             .program("pgbench")
             .args(["--initialize", "--quiet", "--scale", SCALE, &target])
@@ -81,8 +81,8 @@ impl Bed {
             .output()
             .await?;
         ensure!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
-        self.server.sql_in(NAME, "vacuum analyze").await;
-        self.server.sql("checkpoint").await;
+        server.sql_in(NAME, "vacuum analyze").await;
+        server.sql("checkpoint").await;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod connections;
 mod forwarder;
 mod latency;
 mod memory;
+mod moving;
 mod pgbench;
 mod platform;
 mod process;
@@ -21,9 +22,11 @@ mod restarts;
 mod served;
 mod throughput;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bed::Bed;
 
@@ -47,9 +50,19 @@ impl Effort {
     }
 }
 
-const SECTIONS: &[&str] = &["throughput", "latency", "connections", "memory", "restarts"];
+const SECTIONS: &[&str] = &["throughput", "latency", "connections", "memory", "move", "restarts"];
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -69,7 +82,18 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+/// Measures, unless it is told to stop: then all that was started ends with it.
 async fn measure(sections: &[&str]) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        done = sections_of(sections) => done,
+        _ = terminate.recv() => anyhow::bail!("terminated"),
+        _ = interrupt.recv() => anyhow::bail!("interrupted"),
+    }
+}
+
+async fn sections_of(sections: &[&str]) -> anyhow::Result<()> {
     let effort = Effort::from_env()?;
     let Effort { rounds, span } = effort;
     println!(
@@ -85,6 +109,7 @@ async fn measure(sections: &[&str]) -> anyhow::Result<()> {
             "latency" => latency::measure(&bed, effort).await?,
             "connections" => connections::measure(&bed, effort).await?,
             "memory" => memory::measure(&bed).await?,
+            "move" => moving::measure(&bed).await?,
             _ => restarts::measure(&mut bed).await?,
         }
     }

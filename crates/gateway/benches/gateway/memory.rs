@@ -13,6 +13,8 @@ use crate::report::{head, line, number};
 const BY_SESSION: usize = 500;
 /// Each has a server only while it asks.
 const BY_TRANSACTION: usize = 10_000;
+/// The limit of a database that may have so many.
+const LIMIT: u32 = 400;
 
 pub(crate) async fn measure(bed: &Bed) -> anyhow::Result<()> {
     println!("\n### Idle sessions\n");
@@ -37,6 +39,10 @@ pub(crate) async fn measure(bed: &Bed) -> anyhow::Result<()> {
 }
 
 async fn hold(bed: &Bed, proxy: &Proxy, tls: Tls, count: usize) -> anyhow::Result<[String; 6]> {
+    if let Some(platform) = &proxy.platform {
+        // A route has so many clients of the pooling port for each server that it may have.
+        platform.change(|route| route.connection_limit = route.connection_limit.max(LIMIT));
+    }
     let pid = proxy.pid.unwrap_or_default();
     let clients = Clients::new(bed, tls)?;
     // What is made once is made.

@@ -32,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) user_share: f64,
     /// Times per transaction that the proxy was taken from the processor.
     pub(crate) preempted: f64,
+    /// The part of one processor that everybody else on the machine had meanwhile.
+    pub(crate) others: f64,
     pub(crate) average: Duration,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
@@ -42,14 +44,18 @@ struct Look {
     at: Instant,
     proxy: Used,
     server: Duration,
+    load: Duration,
+    machine: Duration,
 }
 
 impl Look {
-    fn now(bed: &Bed, proxy: &Proxy) -> Self {
+    fn now(bed: &Bed, proxy: &Proxy, load: Option<u32>) -> Self {
         Self {
             at: Instant::now(),
             proxy: proxy.pid.map(Used::by).unwrap_or_default(),
             server: bed.server.pid().map(process::family).unwrap_or_default(),
+            load: load.map(|pid| Used::by(pid).cpu).unwrap_or_default(),
+            machine: process::machine(),
         }
     }
 }
@@ -78,7 +84,7 @@ pub(crate) async fn run(bed: &Bed, proxy: &Proxy, load: Load) -> anyhow::Result<
     while let Some(line) = lines.next_line().await? {
         match progress(&line) {
             Some(rate) => {
-                looks.push(Look::now(bed, proxy));
+                looks.push(Look::now(bed, proxy, child.id()));
                 rates.push(rate);
             }
             None => said = format!("{said}{line}\n"),
@@ -92,10 +98,15 @@ pub(crate) async fn run(bed: &Bed, proxy: &Proxy, load: Load) -> anyhow::Result<
     let used = last.proxy.since(&first.proxy);
     let latencies = latencies(dir.path())?;
     let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize];
+    let span = (last.at - first.at).as_secs_f64();
+    let server = last.server.saturating_sub(first.server);
+    let ours = used.cpu + server + last.load.saturating_sub(first.load);
+    let others = last.machine.saturating_sub(first.machine).saturating_sub(ours);
     Ok(Run {
-        tps: count / (last.at - first.at).as_secs_f64(),
+        tps: count / span,
         proxy: used.cpu.div_f64(count),
-        server: last.server.saturating_sub(first.server).div_f64(count),
+        server: server.div_f64(count),
+        others: others.as_secs_f64() / span,
         user_share: used.user_share(),
         preempted: used.preempted as f64 / count,
         average: latencies.iter().sum::<Duration>().div_f64(latencies.len() as f64),
@@ -110,26 +121,39 @@ fn progress(line: &str) -> Option<f64> {
     rest.split(", ").nth(1)?.strip_suffix(" tps")?.parse().ok()
 }
 
-/// Of the transactions in the logs, but for those of the first second, in order.
-fn latencies(dir: &Path) -> anyhow::Result<Vec<Duration>> {
+/// A transaction in a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logged {
+    pub(crate) latency: Duration,
+    /// Since 1970.
+    pub(crate) ended: Duration,
+}
+
+/// The transactions in the logs of a directory, by their ends.
+pub(crate) fn logged(dir: &Path) -> anyhow::Result<Vec<Logged>> {
     let files: Vec<PathBuf> = std::fs::read_dir(dir)?.flatten().map(|file| file.path()).collect();
     let mut all = Vec::new();
     for file in files {
         for line in std::fs::read_to_string(file)?.lines() {
-            // client, number, latency in µs, script, and when it ended: seconds, µs.
+            // Client, number, latency in µs, script, and when it ended: seconds, µs.
             let fields: Vec<u64> = line.split(' ').filter_map(|field| field.parse().ok()).collect();
             if let [_, _, latency, _, seconds, micros, ..] = fields[..] {
-                all.push((Duration::new(seconds, 0) + Duration::from_micros(micros), latency));
+                let latency = Duration::from_micros(latency);
+                let ended = Duration::from_secs(seconds) + Duration::from_micros(micros);
+                all.push(Logged { latency, ended });
             }
         }
     }
-    let begun = all.iter().map(|(at, _)| *at).min().context("pgbench logged nothing")?;
-    let warm = begun + Duration::from_secs(1);
-    let mut latencies: Vec<Duration> = all
-        .into_iter()
-        .filter(|(at, _)| *at > warm)
-        .map(|(_, latency)| Duration::from_micros(latency))
-        .collect();
+    all.sort_unstable_by_key(|logged| logged.ended);
+    Ok(all)
+}
+
+/// Of the transactions in the logs, but for those of the first second, in order.
+fn latencies(dir: &Path) -> anyhow::Result<Vec<Duration>> {
+    let all = logged(dir)?;
+    let warm = all.first().context("pgbench logged nothing")?.ended + Duration::from_secs(1);
+    let mut latencies: Vec<Duration> =
+        all.iter().filter(|one| one.ended > warm).map(|one| one.latency).collect();
     ensure!(!latencies.is_empty(), "pgbench logged too little");
     latencies.sort_unstable();
     Ok(latencies)

@@ -28,14 +28,13 @@ struct Wanted {
 
 impl Platform {
     /// With the one route of the bench.
-    pub(crate) fn serve(bed: &Bed, socket: &Path, pool_servers: u32) -> anyhow::Result<Self> {
+    pub(crate) fn serve(bed: &Bed, socket: &Path, connection_limit: u32) -> anyhow::Result<Self> {
         let route = Route {
             role: NAME.parse()?,
             database: NAME.parse()?,
             database_id: DatabaseId::new(),
             verifier: bed.verifier.clone(),
-            // Three quarters of it are for the pool.
-            connection_limit: pool_servers * 4 / 3,
+            connection_limit,
             mode: Mode::default(),
             replication: Replication::default(),
             stage: Stage::default(),
@@ -50,6 +49,17 @@ impl Platform {
             let _ = axum::serve(listener, app).await;
         });
         Ok(Self { table, _serving: serving })
+    }
+
+    /// The database that the route is of.
+    pub(crate) fn database(&self) -> DatabaseId {
+        self.table.borrow().routes.first().map_or_else(DatabaseId::new, |route| route.database_id)
+    }
+
+    /// Sends sessions to the server with its socket there.
+    pub(crate) fn lead_to(&self, socket_dir: &Path) {
+        let socket_dir = socket_dir.to_owned();
+        self.change(|route| route.target = Target::Local { socket_dir });
     }
 
     /// Changes the route.

@@ -173,11 +173,12 @@ fn ours(bed: &Bed, mode: Mode, port: u16, threads: usize) -> anyhow::Result<(Com
         let file = file?;
         std::fs::copy(file.path(), copy.join(file.file_name()))?;
     }
-    let (socket, servers) = match mode {
-        Mode::Session => (dir.join("control.sock"), CLIENTS),
-        Mode::Transaction => (dir.join("control.sock"), POOL),
+    let servers = match mode {
+        Mode::Session => CLIENTS,
+        // Three quarters of the limit are for the pool.
+        Mode::Transaction => (POOL * 4).div_ceil(3),
     };
-    let platform = Platform::serve(bed, &socket, servers)?;
+    let platform = Platform::serve(bed, &dir.join("control.sock"), servers)?;
     let other = free_port()?;
     let (usual, pooling) = match mode {
         Mode::Session => (port, other),

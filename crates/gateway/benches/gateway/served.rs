@@ -12,7 +12,13 @@ pub(crate) async fn serve(dir: &Path, ports: (u16, u16), threads: usize) -> anyh
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    let gateway = Gateway::bind(Config {
+    let gateway = Gateway::bind(config(dir, ports, threads)?).await?;
+    gateway.run(CancellationToken::new()).await
+}
+
+/// A gateway of which the platform is at `dir`/control.sock, with its usual port and the pooling one.
+pub(crate) fn config(dir: &Path, ports: (u16, u16), threads: usize) -> anyhow::Result<Config> {
+    Ok(Config {
         listen: ([127, 0, 0, 1], ports.0).into(),
         pool_listen: Some(([127, 0, 0, 1], ports.1).into()),
         tls: tls::ensure(&dir.join("tls"), &[])?.gateway,
@@ -24,6 +30,4 @@ pub(crate) async fn serve(dir: &Path, ports: (u16, u16), threads: usize) -> anyh
         commits: Commits::default(),
         timeouts: Timeouts::default(),
     })
-    .await?;
-    gateway.run(CancellationToken::new()).await
 }

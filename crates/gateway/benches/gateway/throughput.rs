@@ -1,12 +1,14 @@
 //! As many select-only transactions as there can be: processor time of each, and how many.
 
+use std::time::Duration;
+
 use howdah_model::route::Mode;
 
 use crate::Effort;
 use crate::bed::Bed;
 use crate::pgbench::{self, Load, Run};
 use crate::proxies::{Leg, Proxy, Tls, Who};
-use crate::report::{Rounds, head, line, micros, millis, number, turns};
+use crate::report::{Rounds, head, line, median, micros, millis, number, turns};
 
 const PROTOCOLS: [&str; 2] = ["simple", "prepared"];
 const CLIENTS: [usize; 3] = [1, 64, 256];
@@ -61,11 +63,19 @@ pub(crate) async fn rounds(
     load: Load,
     effort: Effort,
 ) -> Rounds<Run> {
+    let lacks = |proxy: &Proxy| load.protocol == "prepared" && proxy.who.lacks_prepared();
+    // Whoever opens servers when clients come has them before it counts.
+    let warm = Load { rate: None, span: Duration::from_secs(1), ..load };
+    for proxy in proxies.iter().filter(|proxy| !lacks(proxy)) {
+        if let Err(error) = pgbench::run(bed, proxy, warm).await {
+            eprintln!("{error:#}");
+        }
+    }
     let mut rounds = Rounds::new(proxies.len());
     for round in 0..effort.rounds {
         for turn in turns(proxies.len(), round) {
             let proxy = &proxies[turn];
-            if load.protocol == "prepared" && proxy.who.lacks_prepared() {
+            if lacks(proxy) {
                 rounds.add(turn, None);
                 continue;
             }
@@ -96,22 +106,29 @@ fn table(proxies: &[Proxy], rounds: &Rounds<Run>) {
     ]);
     for (number_of, proxy) in proxies.iter().enumerate() {
         let rival = rival(proxies, proxy.who);
-        let median = |value: fn(&Run) -> f64| rounds.median(number_of, value);
+        let middle = |value: fn(&Run) -> f64| rounds.median(number_of, value);
         let ratio = |value: fn(&Run) -> f64| rounds.ratio(number_of, rival, value);
         let cpu: fn(&Run) -> f64 = |run| micros(run.proxy);
         let of_proxy = |text: String| if proxy.pid.is_some() { text } else { "-".to_owned() };
         line(&[
             proxy.who.name(),
-            of_proxy(number(median(cpu), 2)),
-            of_proxy(number(100.0 * median(|run| run.user_share), 0) + " %"),
+            of_proxy(number(middle(cpu), 2)),
+            of_proxy(number(100.0 * middle(|run| run.user_share), 0) + " %"),
             of_proxy(number(ratio(cpu), 2)),
-            number(median(|run| micros(run.server)), 1),
-            number(median(|run| run.tps), 0),
+            number(middle(|run| micros(run.server)), 1),
+            number(middle(|run| run.tps), 0),
             number(ratio(|run| run.tps), 2),
-            number(median(|run| millis(run.p50)), 3),
-            number(median(|run| millis(run.p99)), 3),
-            of_proxy(number(median(|run| run.preempted), 2)),
+            number(middle(|run| millis(run.p50)), 3),
+            number(middle(|run| millis(run.p99)), 3),
+            of_proxy(number(middle(|run| run.preempted), 2)),
         ]);
     }
-    println!();
+    let others: Vec<f64> =
+        (0..proxies.len()).map(|number| rounds.median(number, |run| run.others)).collect();
+    let most = others.iter().copied().fold(0.0, f64::max);
+    println!(
+        "\nEverybody else on the machine had {:.0} % of a processor meanwhile, {:.0} % at most.\n",
+        100.0 * median(others),
+        100.0 * most
+    );
 }
