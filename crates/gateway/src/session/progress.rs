@@ -19,6 +19,8 @@ pub struct Progress {
     unanswered: u32,
     /// Whether messages have gone to the server that no Sync has followed yet.
     open_batch: bool,
+    /// Whether the portal without a name was bound in the batch that is being sent.
+    bound: bool,
     /// Whether the last request that can start a `COPY` was a simple query.
     simple: bool,
     copy: Copy,
@@ -46,6 +48,7 @@ impl Default for Progress {
             status: Status::Idle,
             unanswered: 0,
             open_batch: false,
+            bound: false,
             simple: false,
             copy: Copy::No,
             syncs: 0,
@@ -62,7 +65,7 @@ impl Progress {
     pub fn from_client(&mut self, tag: u8) {
         match tag {
             b'Q' => {
-                self.simple = true;
+                (self.simple, self.bound) = (true, false);
                 self.unanswered = self.unanswered.saturating_add(1);
             }
             b'F' => self.unanswered = self.unanswered.saturating_add(1),
@@ -74,7 +77,7 @@ impl Progress {
             // Within a COPY the server ignores it.
             b'S' if self.copy != Copy::No => {}
             b'S' => {
-                self.open_batch = false;
+                (self.open_batch, self.bound) = (false, false);
                 self.unanswered = self.unanswered.saturating_add(1);
                 self.syncs += u32::from(!self.data_ended);
             }
@@ -83,6 +86,18 @@ impl Progress {
             b'X' => self.terminated = true,
             _ => {}
         }
+    }
+
+    /// The message that just went by was a `Bind` of the portal without a name.
+    #[inline]
+    pub fn binds(&mut self) {
+        self.bound = true;
+    }
+
+    /// Whether the portal without a name was bound in the batch that is being sent.
+    #[must_use]
+    pub fn has_bound(&self) -> bool {
+        self.bound
     }
 
     /// A message of the server goes by; `first` is the first byte of its body.

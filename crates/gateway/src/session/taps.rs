@@ -20,6 +20,11 @@ const NAMES: u32 = 64 * 1024;
 /// What is looked at of a message for its names alone; they are cut at 63 bytes by PostgreSQL.
 const LONGEST_NAMES: u32 = 1024;
 
+/// The body of an `Execute` of the portal without a name.
+const EXECUTE: u32 = 5;
+/// `Execute` of a portal that nobody has.
+const EXECUTE_NOTHING: &[u8] = b"E\0\0\0\x0dnone\0\0\0\0\0";
+
 /// How many bytes of the body of a client's message are looked at when its server is shared.
 #[must_use]
 pub fn needed(tag: u8) -> u32 {
@@ -64,6 +69,8 @@ impl Watcher for Up<'_> {
             b'C' => NAMES,
             b'B' if self.record.follows_binds() => NAMES,
             b'B' | b'D' if self.translation.is_some() => LONGEST_NAMES,
+            b'B' => 1,
+            b'E' => EXECUTE,
             _ => 0,
         }
     }
@@ -82,12 +89,18 @@ impl Watcher for Up<'_> {
                 translation.holds.overwritten();
             }
         }
+        if message.tag == b'E' && message.first() == 0 && self.stray(message, edit) == Step::Stop {
+            return Step::Stop;
+        }
         if let Some(translation) = &mut self.translation
             && translation.up(message, edit) == Step::Stop
         {
             return Step::Stop;
         }
         self.progress.from_client(message.tag);
+        if message.tag == b'B' && message.first() == 0 {
+            self.progress.binds();
+        }
         match message.tag {
             b'Q' => {
                 self.record.query(message.body, extent(message));
@@ -108,6 +121,25 @@ impl Watcher for Up<'_> {
 }
 
 impl Up<'_> {
+    /// PostgreSQL 15 crashes, with all its sessions, when a client executes the portal that a simple
+    /// query left behind when it failed within a transaction. It is refused as one that is not there.
+    #[inline]
+    fn stray(&self, message: &Message<'_>, edit: &mut Edit<'_>) -> Step {
+        let progress = &self.progress;
+        if progress.has_bound() || progress.in_copy() {
+            return Step::Next;
+        }
+        if !progress.is_quiet() {
+            // What is under way may fail.
+            return Step::Stop;
+        }
+        if progress.status() == Status::Failed && message.is_whole() {
+            edit.insert(message.at, EXECUTE_NOTHING);
+            edit.skip(message.at, message.length());
+        }
+        Step::Next
+    }
+
     /// Whether a transaction is open in which nothing is under way.
     #[inline]
     fn is_within(&self) -> bool {

@@ -340,3 +340,35 @@ fn resident() -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
+
+/// M18: neighbours on a shared server survive whatever a client makes of the protocol.
+#[tokio::test(flavor = "multi_thread")]
+async fn m18_the_portal_of_a_failed_query_harms_nobody() {
+    for bin in crate::cluster::majors() {
+        let rig = Rig::with(Cluster::start_with(&bin).await, |_| {}).await;
+        let (hostile, neighbour) = (rig.tenant("a").await, rig.tenant("b").await);
+        let other = rig.connect(&neighbour).await.expect("in");
+        let server = other.ask("select pg_backend_pid()").await;
+        let execute = |rows: u8| [&b"E\0\0\0\x09\0\0\0\0"[..], &[rows]].concat();
+        for rows in 0..4 {
+            let mut stream = crate::raw::log_in(&rig, &hostile).await;
+            for sql in ["begin", "rollback to s", "select $1::int + 1"] {
+                stream.write_all(&crate::raw::query(sql)).await.expect("sent");
+            }
+            if rows % 2 == 0 {
+                // Only after it has seen that the query failed.
+                let mut answers = Vec::new();
+                while answers.windows(6).filter(|bytes| bytes == b"Z\0\0\0\x05E").count() < 2 {
+                    stream.read_buf(&mut answers).await.expect("answers");
+                }
+            }
+            let rest = [execute(rows), b"S\0\0\0\x04X\0\0\0\x04".to_vec()].concat();
+            stream.write_all(&rest).await.expect("sent");
+            let mut answers = Vec::new();
+            stream.read_to_end(&mut answers).await.expect("an end");
+            let words = String::from_utf8_lossy(&answers).into_owned();
+            assert!(words.contains("C34000"), "{words}");
+        }
+        assert_eq!(other.ask("select pg_backend_pid()").await, server);
+    }
+}
