@@ -56,6 +56,20 @@ async fn h22_a_shared_server_goes_from_one_sessions_settings_to_anothers() {
 }
 
 #[tokio::test]
+async fn h22_a_date_style_without_an_order_does_not_get_that_of_the_session_before() {
+    let cluster = Cluster::start().await;
+    ground(&cluster).await;
+    let mut shared = Client::connect(&cluster, &[]).await;
+    let mut from = Carried::none();
+    for (style, shown) in [("German", "German, DMY"), ("ISO", "ISO, MDY")] {
+        let session = Session::with(&cluster, &[("DateStyle", style)], Tenure::Shared).await;
+        shared.play(&apply(session.record.carried(), &from)).await;
+        assert_eq!(shared.ask("show datestyle").await, [shown]);
+        from = session.record.carried().clone();
+    }
+}
+
+#[tokio::test]
 async fn h22_what_cannot_be_applied_leaves_the_server_as_it_was() {
     let cluster = Cluster::start().await;
     ground(&cluster).await;

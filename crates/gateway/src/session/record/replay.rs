@@ -14,6 +14,8 @@ const LATE: [&str; 3] = ["statement_timeout", "lock_timeout", "transaction_timeo
 const LAST: [&str; 2] = ["default_transaction_isolation", IDLE_LIMIT];
 const IDLE_LIMIT: &str = "idle_session_timeout";
 const ENCODING: &str = "client_encoding";
+/// `ISO` leaves the order of day and month as it was.
+const RELATIVE: &str = "DateStyle";
 
 impl Record {
     /// What a server that was just opened with the session's first packet is sent before the
@@ -143,8 +145,9 @@ pub fn apply(wanted: &Carried, from: &Carried) -> Script {
         commands.push("RESET ROLE".to_owned());
     }
     let is_who = |name: &str| name == AUTHORIZATION || name == ROLE;
-    for (name, _) in from.iter().filter(|(name, _)| !is_who(name)) {
-        if wanted.get(name).is_none() {
+    for (name, value) in from.iter().filter(|(name, _)| !is_who(name)) {
+        let wanted = wanted.get(name);
+        if wanted.is_none() || (name == RELATIVE && wanted != Some(value)) {
             let parts: Vec<_> = name.split('.').map(identifier).collect();
             commands.push(format!("RESET {}", parts.join(".")));
         }
