@@ -82,7 +82,7 @@ impl Connecting {
         let answers = asked.say((&script.bytes, script.ready), leg::bound(context)).await?;
         if let Some(error) = answers.iter().find(|message| message.tag == b'E') {
             let mut builder = Builder::default();
-            builder.copy(error);
+            builder.copy(&as_fatal(error));
             return Err(Hindrance::Refused(builder.into_bytes()));
         }
         let Opened { seat, reported, .. } = asked;
@@ -109,6 +109,17 @@ impl Connecting {
     }
 }
 
+/// What a server says of a setting, as it says it of a first packet: it ends the session.
+fn as_fatal(error: &Message) -> Message {
+    let fields = error.body.split_inclusive(|byte| *byte == 0);
+    let body = fields.flat_map(|field| match field {
+        [b'S', ..] => b"SFATAL\0",
+        [b'V', ..] => b"VFATAL\0",
+        field => field,
+    });
+    Message { tag: error.tag, body: body.copied().collect() }
+}
+
 /// What the client is told of parameters.
 fn parameters(reported: &Reported) -> Vec<Message> {
     let message = |(name, value): (&[u8], &[u8])| {
@@ -121,4 +132,15 @@ fn parameters(reported: &Reported) -> Vec<Message> {
 fn too_many(entry: &Entry) -> Fatal {
     let message = format!("too many connections for role \"{}\"", entry.route.role);
     Fatal::new(ErrorKind::TooManyConnections, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_setting_of_the_first_packet_is_fatal() {
+        let error = Message { tag: b'E', body: b"SERROR\0VERROR\0C42704\0MSome\0\0".to_vec() };
+        assert_eq!(as_fatal(&error).body, b"SFATAL\0VFATAL\0C42704\0MSome\0\0");
+    }
 }
