@@ -21,7 +21,7 @@ pub(crate) async fn program(program: &Program, major: &str) {
         keep(way, major, said);
     }
     assert_same(&straight, &session);
-    assert_same(&straight, &pooled);
+    assert_same(&without_own(&straight), &without_own(&pooled));
 }
 
 /// Runs a program while others use the same servers.
@@ -30,6 +30,20 @@ async fn stirred(program: &Program, door: &Door) -> String {
     let said = program.run(door).await;
     spoon.stop().await;
     said
+}
+
+/// Without the lines of what only a session with a server of its own has. A program marks them, so
+/// that each difference of the pooling port stands where it is made:
+///
+/// * process numbers (`pg_backend_pid()`, those of notifications) are of the server at that moment;
+/// * `pg_prepared_statements` shows the names that the gateway gave, and `EXECUTE` and `DEALLOCATE`
+///   in SQL do not find statements that were prepared by messages;
+/// * a name like `my.setting` that another session used may be known, with an empty value;
+/// * `idle_session_timeout` ends nobody who has no server.
+fn without_own(said: &str) -> String {
+    said.lines()
+        .filter(|line| !line.starts_with("~ "))
+        .fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// For people who look into a difference: the outputs as files, where they ask for them.

@@ -263,11 +263,12 @@ async fn statements(config: &Config) -> Said {
     for statement in &kept {
         sum += client.query_one(statement, &[&1_i64]).await?.get::<_, i64>(0);
     }
-    say!(said, "{sum} {}", simple(client.simple_query(count).await));
+    say!(said, "{sum}");
+    say!(said, "~ {}", simple(client.simple_query(count).await));
     drop(kept);
     // They are closed by and by; this is behind them in the queue.
     client.query_one("select 1", &[]).await?;
-    say!(said, "{}", simple(client.simple_query(count).await));
+    say!(said, "~ {}", simple(client.simple_query(count).await));
     for sql in ["selekt", "select * from missing", "select $1", "select 1; select 2", ""] {
         say!(said, "{sql}: {}", shown(client.prepare(sql).await.map(|_| ())));
     }

@@ -33,6 +33,12 @@ public class WithJdbc {
         System.out.println(line);
     }
 
+    /** Says what may be otherwise where sessions share servers. */
+    static void sayOwn(Object... things) {
+        System.out.print("~ ");
+        say(things);
+    }
+
     static String digest(byte[] data) throws Exception {
         byte[] hash = MessageDigest.getInstance("SHA-256").digest(data);
         return data.length + ", " + HexFormat.of().formatHex(hash).substring(0, 16);
@@ -120,7 +126,8 @@ public class WithJdbc {
                     say(about.getDatabaseProductVersion(), about.getUserName(), conn.getCatalog(), conn.getSchema(), conn.isReadOnly(), conn.isValid(5));
                     say(new TreeMap<>(conn.unwrap(PGConnection.class).getParameterStatuses()));
                     int pid = conn.unwrap(PGConnection.class).getBackendPID();
-                    say(ask(conn, "select pg_backend_pid() = " + pid + ", current_setting('work_mem'), current_setting('search_path')"));
+                    sayOwn(ask(conn, "select pg_backend_pid() = " + pid));
+                    say(ask(conn, "select current_setting('work_mem'), current_setting('search_path')"));
                 }
             });
         }
@@ -157,7 +164,7 @@ public class WithJdbc {
                         if (turn == 0) for (int i = 1; i <= 18; i++) say(about.getColumnTypeName(i), about.getPrecision(i), about.getColumnClassName(i));
                     }
                 }
-                say(ask(conn, "select count(*), bool_and(statement like 'select $1%') from pg_prepared_statements where statement not like '%pg_prepared%'"));
+                sayOwn(ask(conn, "select count(*), bool_and(statement like 'select $1%') from pg_prepared_statements where statement not like '%pg_prepared%'"));
             }
         }
     }
@@ -174,7 +181,8 @@ public class WithJdbc {
                         sum += found.getInt(1);
                     }
                 }
-                say(sum, ask(conn, "select count(*) <= 12 from pg_prepared_statements"));
+                say(sum);
+                sayOwn(ask(conn, "select count(*) <= 12 from pg_prepared_statements"));
             }
             execute(conn, "create temp table shape (a int)");
             PreparedStatement stars = conn.prepareStatement("select * from shape");
@@ -355,7 +363,8 @@ public class WithJdbc {
                 for (org.postgresql.PGNotification one : all) {
                     heard++;
                     String payload = one.getParameter();
-                    say(one.getName(), payload.length() > 100 ? payload.length() : payload, one.getPID() == mouthPid ? "mouth" : one.getPID() == listens.getBackendPID() ? "ear" : "nobody");
+                    say(one.getName(), payload.length() > 100 ? payload.length() : payload);
+                    sayOwn(one.getPID() == mouthPid ? "mouth" : one.getPID() == listens.getBackendPID() ? "ear" : "nobody");
                 }
             }
             execute(ear, "unlisten *");
@@ -422,7 +431,11 @@ public class WithJdbc {
             say(ask(conn, "show application_name"), conn.getMetaData().getTables(null, "pg_catalog", "pg_cl%", null).next());
             execute(conn, "set idle_session_timeout = '50ms'");
             Thread.sleep(500);
-            refused(() -> ask(conn, "select 1"));
+            try {
+                sayOwn(ask(conn, "select 1"));
+            } catch (SQLException error) {
+                sayOwn(error.getSQLState());
+            }
         }
     }
 

@@ -144,7 +144,7 @@ notify heard;
 prepare p(int, text) as select $1 + 1, $2;
 execute p(41, 'x');
 execute p('y');
-select name, statement, parameter_types, from_sql from pg_prepared_statements;
+select name, statement, parameter_types, from_sql from pg_prepared_statements where from_sql;
 deallocate p;
 execute p(1, 'x');
 begin;

@@ -19,6 +19,11 @@ def say(*things):
     print(*(hide(thing) if isinstance(thing, str) else thing for thing in things), flush=True)
 
 
+def say_own(*things):
+    """Says what may be otherwise where sessions share servers."""
+    print("~", *(hide(thing) if isinstance(thing, str) else thing for thing in things), flush=True)
+
+
 def hide(text):
     """Takes away what differs from run to run: the port, and numbers of processes and sessions."""
     text = text.replace(PORT, "PORT")

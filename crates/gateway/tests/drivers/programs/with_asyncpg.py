@@ -10,7 +10,7 @@ import ssl
 import uuid
 
 import asyncpg
-from steps import digest, hide, run, say, step
+from steps import digest, hide, run, say, say_own, step
 
 
 def tls(check=True):
@@ -68,7 +68,8 @@ def with_connection(function):
 
 @with_connection
 async def log_in(conn):
-    say(conn.get_server_version()[:2], conn.get_server_pid() == await conn.fetchval("select pg_backend_pid()"))
+    say(conn.get_server_version()[:2])
+    say_own(conn.get_server_pid() == await conn.fetchval("select pg_backend_pid()"))
     settings = conn.get_settings()
     say({name: getattr(settings, name) for name in "client_encoding server_encoding TimeZone DateStyle is_superuser "
          "application_name integer_datetimes session_authorization".split() if hasattr(settings, name)})
@@ -134,14 +135,17 @@ async def prepared_statements(conn):
         total = 0
         for number in range(250):
             total += await conn.fetchval(f"select {number} + $1::int", turn)
-        say(turn, total, await conn.fetchval("select count(*) from pg_prepared_statements"))
+        say(turn, total)
+        say_own(await conn.fetchval("select count(*) from pg_prepared_statements"))
     small = await connect(statement_cache_size=3, max_cacheable_statement_size=50)
     for number in list(range(10)) * 2:
         await small.fetchval(f"select $1::int * {number}", 2)
-    say(await small.fetchval("select count(*) <= 4 from pg_prepared_statements"), await small.fetchval("select 'long' || " + "' '" * 50))
+    say_own(await small.fetchval("select count(*) <= 4 from pg_prepared_statements"))
+    say(await small.fetchval("select 'long' || " + "' '" * 50))
     await small.close()
     none = await connect(statement_cache_size=0)
-    say([await none.fetchval("select $1::int", number) for number in range(5)], await none.fetchval("select count(*) from pg_prepared_statements"))
+    say([await none.fetchval("select $1::int", number) for number in range(5)])
+    say_own(await none.fetchval("select count(*) from pg_prepared_statements"))
     await none.close()
     await conn.execute("create temp table shape (a int)")
     say(await conn.fetch("select * from shape"))
@@ -159,7 +163,8 @@ async def prepared_statements(conn):
     await refused(conn.fetchval("select * from missing"))
     await refused(conn.fetch("select 1; select 2", *[]))
     named = await conn.prepare("select 'named'", name="a name of one's own")
-    say(await named.fetchval(), await conn.fetchval("select count(*) from pg_prepared_statements where name like 'a name%'"))
+    say(await named.fetchval())
+    say_own(await conn.fetchval("select count(*) from pg_prepared_statements where name like 'a name%'"))
 
 
 @with_connection
@@ -254,7 +259,8 @@ async def listen_and_notify(ear):
     mouth = await connect()
     heard, arrived = [], asyncio.Event()
     def hears(conn, pid, channel, payload):
-        heard.append((channel, payload if len(payload) < 100 else digest(payload), {mouth.get_server_pid(): "mouth", ear.get_server_pid(): "ear"}.get(pid)))
+        heard.append((channel, payload if len(payload) < 100 else digest(payload)))
+        say_own({mouth.get_server_pid(): "mouth", ear.get_server_pid(): "ear"}.get(pid))
         arrived.set()
     await ear.add_listener("channel", hears)
     await mouth.execute("notify channel")
