@@ -3,4 +3,7 @@
 #[path = "../targets/list.rs"]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("scram_client", data));
+libfuzzer_sys::fuzz_target!(
+    init: targets::plant("scram_client"),
+    |data: &[u8]| targets::run("scram_client", data)
+);

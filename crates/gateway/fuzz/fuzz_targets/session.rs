@@ -3,4 +3,7 @@
 #[path = "../targets/list.rs"]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run("session", data));
+libfuzzer_sys::fuzz_target!(
+    init: targets::plant("session"),
+    |data: &[u8]| targets::run("session", data)
+);

@@ -36,6 +36,16 @@ pub(crate) fn run(name: &str, data: &[u8]) {
     (target.run)(data);
 }
 
+/// Puts the seeds of a target into libFuzzer's corpus, in the working directory.
+#[allow(dead_code, reason = "the tests have no corpus")]
+pub(crate) fn plant(name: &str) {
+    let target = ALL.iter().find(|target| target.name == name).expect("a target");
+    for (number, seed) in (target.seeds)().iter().enumerate() {
+        let file = format!("corpus/{name}/seed-{number}");
+        std::fs::write(&file, seed).unwrap_or_else(|error| panic!("write `{file}`: {error}"));
+    }
+}
+
 /// Bytes that are taken apart into values. What is missing is zero or empty.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
