@@ -308,7 +308,13 @@ impl Relaying {
             one_by_one,
             translation,
         };
-        let stop = ready!(up.poll(cx, client, &mut leg.stream, buffers, &mut tap));
+        let Poll::Ready(stop) = up.poll(cx, client, &mut leg.stream, buffers, &mut tap) else {
+            return if self.has_left() {
+                Poll::Ready(Turn::End(End::ClientLeft))
+            } else {
+                Poll::Pending
+            };
+        };
         match stop {
             Stop::Stopped if self.is_senseless() => Poll::Ready(Turn::End(End::ClientSenseless)),
             Stop::Ended => Poll::Ready(Turn::End(End::ClientLeft)),
@@ -325,6 +331,12 @@ impl Relaying {
         }
     }
 
+    /// Whether the client has said good-bye to a server that others share: it stays, so it is the
+    /// gateway that has to close.
+    fn has_left(&self) -> bool {
+        self.pooled.is_some() && self.progress.is_terminated() && self.progress.is_quiet()
+    }
+
     /// Without a server: it takes one when its client says something. Nothing when it has one now.
     fn poll_detached(
         &mut self,
@@ -336,6 +348,9 @@ impl Relaying {
             self.holds.registration.handle.attended();
         }
         if ready!(self.down.poll_send(cx, &mut self.client)).is_err() {
+            return Poll::Ready(Some(Turn::End(End::ClientLeft)));
+        }
+        if self.has_left() {
             return Poll::Ready(Some(Turn::End(End::ClientLeft)));
         }
         if self.pooled.is_some() {
