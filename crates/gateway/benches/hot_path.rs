@@ -3,7 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use howdah_gateway::Capacity;
 use howdah_gateway::frame::{Edit, Frames, Message, Step, Watcher};
+use howdah_gateway::limits::Limits;
+use howdah_gateway::pool::{Bounds, Key, Pools, Resident, Rules, Shard, Taken};
 use howdah_gateway::routes::Routes;
 use howdah_gateway::session::progress::Progress;
 use howdah_model::ids::DatabaseId;
@@ -79,5 +82,44 @@ fn scan(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, look_up, scan);
+/// A server that is nothing.
+#[derive(Debug)]
+struct Nothing;
+
+impl Resident for Nothing {
+    type Parked = Self;
+
+    fn park(self) -> Option<Self> {
+        Some(self)
+    }
+
+    fn unpark(parked: Self) -> Option<Self> {
+        Some(parked)
+    }
+
+    fn is_sound(&mut self) -> bool {
+        true
+    }
+
+    fn close(self) {}
+}
+
+fn pool(criterion: &mut Criterion) {
+    let limits = Limits::new(Capacity::default());
+    let pools =
+        Pools::new(2, Rules::default(), move |database, limit| limits.take(database, limit));
+    let key = Key { database: DatabaseId::new(), role: "u".into(), target: "/run/1".into() };
+    let pool = pools.pool(&key, Bounds { servers: 10, sessions: 20, clients: 100 });
+    let here = Shard(0);
+    let Taken::Open(permit) = pool.try_take(here) else { panic!("there is room") };
+    pool.give_back(here, permit.opened(Nothing));
+    criterion.bench_function("a server taken from its pool and given back", |bencher| {
+        bencher.iter(|| match pool.try_take(here) {
+            Taken::Idle(lease) => pool.give_back(here, lease),
+            _ => panic!("it is there"),
+        });
+    });
+}
+
+criterion_group!(benches, pool, look_up, scan);
 criterion_main!(benches);

@@ -180,6 +180,7 @@ fn no_more_servers_are_opened_than_there_are_places_and_sessions() {
     let mut waiting = wait(&pool, here);
     assert!(look(&mut waiting).is_none());
     drop(sessions);
+    assert!(matches!(pool.try_take(here), Taken::Full), "nobody overtakes who waits");
     rig.pools.tick(Moment::now());
     assert!(matches!(look(&mut waiting), Some(Ok(Granted::Open(_)))));
 }
@@ -218,6 +219,16 @@ fn who_waits_is_served_in_order_and_not_overtaken() {
     pool.give_back(here, lease);
     pool.give_back(here, server(&mut second).expect("its turn"));
     assert!(matches!(pool.try_take(here), Taken::Idle(_)));
+}
+
+#[test]
+fn what_came_free_before_a_wait_is_found_by_it() {
+    let rig = Rig::new(Rules::default());
+    let (pool, here) = (rig.pool("a", 1), on(0));
+    let Some(Ok(Granted::Open(permit))) = look(&mut wait(&pool, here)) else { panic!("no place") };
+    pool.give_back(here, permit.opened(Fake::open(&rig.world)));
+    let mut waiting = wait(&pool, here);
+    assert!(server(&mut waiting).is_some(), "it was idle all the time");
 }
 
 #[test]

@@ -163,6 +163,22 @@ fn what_depends_on_an_earlier_batch_waits_for_it() {
 }
 
 #[test]
+fn what_was_to_be_given_in_a_batch_that_failed_is_given_again() {
+    let mut line = Line::new();
+    line.send(&parse("a", "one"));
+    line.send(&sync());
+    line.told();
+    (line.holds, line.server) = (Holds::default(), Server::default());
+    for message in [execute(), bind("a"), sync()] {
+        line.send(&message);
+    }
+    assert_eq!(line.tags(), "EZ", "there is no portal");
+    line.send(&bind("a"));
+    line.send(&sync());
+    assert_eq!(line.tags(), "2Z");
+}
+
+#[test]
 fn a_server_has_no_more_statements_than_it_may() {
     let mut line = Line::new();
     line.holds = Holds::with_bound(3);
@@ -270,6 +286,30 @@ fn names_are_gone_with_what_takes_all_statements_away() {
         line.send(&message);
     }
     assert_eq!(line.tags(), "EZ12Z");
+}
+
+#[test]
+fn the_statement_without_a_name_is_the_one_that_was_prepared_last() {
+    let (mut line, mut other) = (Line::new(), Line::new());
+    let mut change = |line: &mut Line| {
+        std::mem::swap(&mut line.holds, &mut other.holds);
+        std::mem::swap(&mut line.server, &mut other.server);
+    };
+    let ask = |line: &mut Line, message: Vec<u8>| {
+        line.send(&message);
+        line.send(&sync());
+        line.tags()
+    };
+    assert_eq!(ask(&mut line, parse("", "one")), "1Z");
+    change(&mut line);
+    assert_eq!(ask(&mut line, bind("")), "2Z", "it came along");
+    assert_eq!(ask(&mut line, parse("", "bad")), "EZ");
+    change(&mut line);
+    assert_eq!(ask(&mut line, bind("")), "EZ", "there is none, although this server has one");
+    assert_eq!(ask(&mut line, parse("", "two")), "1Z");
+    assert_eq!(ask(&mut line, message(b'Q', b"three\0")), "DCZZ");
+    change(&mut line);
+    assert_eq!(ask(&mut line, bind("")), "EZ", "a simple query has taken it away");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use howdah_gateway::Config;
 use tokio::time::timeout;
 
 use super::{all_free, pooled, process, refused, rig, run, servers};
-use crate::rig::{Session, until};
+use crate::cluster::Cluster;
+use crate::rig::{Rig, Session, until};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -20,8 +22,30 @@ async fn clients_take_turns_on_a_server() {
     run(&one, "begin; create table t (n int); insert into t values (1); commit").await;
     assert_eq!(two.ask("select n from t").await, "1");
     assert_eq!(servers(&rig, &tenant).await, 1);
-    // The pooling port is for everybody; here it is by the route.
-    drop((one, two));
+}
+
+/// A credential whose sessions have servers of their own can be pooled by the port.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pooling_port_is_by_transaction_for_everybody() {
+    let listen = |config: &mut Config| {
+        config.pool_listen = Some("127.0.0.1:0".parse().expect("an address"));
+    };
+    let rig = Rig::with(Cluster::start().await, listen).await;
+    let tenant = rig.tenant("a").await;
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host("127.0.0.1")
+        .port(rig.gateway.pool_addr().expect("a port").port())
+        .user(&tenant.role)
+        .password(&tenant.password)
+        .dbname(&tenant.database);
+    for _ in 0..5 {
+        let pooled = Session::open(&config).await.expect("in");
+        assert_eq!(pooled.ask("select 1").await, "1");
+    }
+    assert!(servers(&rig, &tenant).await <= 2, "one for each thread at most");
+    let _own = [rig.connect(&tenant).await.expect("in"), rig.connect(&tenant).await.expect("in")];
+    assert!(servers(&rig, &tenant).await >= 3);
 }
 
 /// H22: each has its own settings, however the clients take turns.

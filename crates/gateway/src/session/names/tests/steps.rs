@@ -89,6 +89,7 @@ struct World {
     statements: Statements,
     /// What each name of ours was first seen to mean.
     meanings: HashMap<Vec<u8>, Vec<u8>>,
+    turn: usize,
     /// Statements are kept, so that no number is given twice.
     kept: Vec<Arc<crate::statement::Statement>>,
 }
@@ -100,6 +101,7 @@ impl World {
             servers: std::array::from_fn(|_| (Server::default(), Holds::with_bound(2))),
             statements: Statements::default(),
             meanings: HashMap::new(),
+            turn: 0,
             kept: Vec::new(),
         }
     }
@@ -124,7 +126,11 @@ impl World {
         let taken: Vec<_> = self.clients.iter().filter_map(|client| client.server).collect();
         let client = &mut self.clients[index];
         let Some(message) = client.waiting.front() else { return false };
-        let free = (0..SERVERS).find(|server| !taken.contains(server));
+        // Another one each time, if there is a choice.
+        self.turn += 1;
+        let from = self.turn;
+        let mut servers = (0..SERVERS).map(|server| (server + from) % SERVERS);
+        let free = servers.find(|server| !taken.contains(server));
         let Some(server) = client.server.or(free) else { return false };
         let (model, holds) = &mut self.servers[server];
         client.server = Some(server);
