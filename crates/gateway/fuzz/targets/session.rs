@@ -30,7 +30,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// A gateway that runs until the process ends.
 struct World {
     gateway: Arc<Gateway>,
-    address: SocketAddr,
+    /// Where a client gets a server of its own, and where one for each transaction.
+    ports: [SocketAddr; 2],
     /// What the server sends in its next sessions.
     script: Sender<Vec<Vec<u8>>>,
 }
@@ -41,13 +42,14 @@ static WORLD: LazyLock<Mutex<World>> = LazyLock::new(|| Mutex::new(World::start(
 pub(crate) fn run(data: &[u8]) {
     let world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
     let mut input = Input(data);
+    let address = world.ports[usize::from(input.byte()) % 2];
     let (mut of_client, mut of_server) = (Vec::new(), Vec::new());
     for _ in 0..16 {
         of_client.push(input.bytes().to_vec());
         of_server.push(input.bytes().to_vec());
     }
     world.script.send(of_server).expect("the server is there");
-    let _ = attack(world.address, &of_client);
+    let _ = attack(address, &of_client);
     let begun = Instant::now();
     while world.gateway.stats().clients > 0 {
         assert!(begun.elapsed() < BOUND, "a session does not end");
@@ -70,8 +72,8 @@ impl World {
             });
         });
         let gateway = receiver.recv_timeout(BOUND).expect("a gateway");
-        let address = gateway.local_addr();
-        Self { gateway, address, script }
+        let ports = [gateway.local_addr(), gateway.pool_addr().expect("a second port")];
+        Self { gateway, ports, script }
     }
 }
 
@@ -92,7 +94,7 @@ fn config(dir: &Path) -> Config {
     cache::store(&kept, &RouteTable { version: 1, routes: vec![route] }).expect("routes");
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
-        pool_listen: None,
+        pool_listen: Some(([127, 0, 0, 1], 0).into()),
         commits: Commits::default(),
         tls: tls::ensure(&dir.join("tls"), &[]).expect("certificates").gateway,
         plaintext: Plaintext::Loopback,
@@ -266,5 +268,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let lost = [turn(&message(b'Q', b"select 1\0"), &fatal)];
     let pinned =
         [turn(&message(b'Q', b"listen x\0"), &[message(b'C', b"LISTEN\0"), ready].concat())];
-    vec![query.concat(), extended.concat(), copy.concat(), lost.concat(), pinned.concat()]
+    let all = [query.concat(), extended.concat(), copy.concat(), lost.concat(), pinned.concat()];
+    let on_port = |port: u8| all.iter().map(move |turns| [&[port][..], turns].concat());
+    on_port(0).chain(on_port(1)).collect()
 }
