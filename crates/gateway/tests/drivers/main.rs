@@ -29,18 +29,19 @@ macro_rules! drivers {
     )+};
 }
 
-// On the pooling port the names of statements of these two are not always found again.
+// With libpq 15, psycopg puts its statements away with DEALLOCATE, which the pooling port does not
+// know.
 drivers! {
     h22_psql_15, "15", Both, Program::psql("15");
     h22_psql_18, "18", Both, Program::psql("18");
     h22_m22_psycopg_15, "15", Usual, Program::psycopg("15");
-    h22_m22_psycopg_18, "18", Usual, Program::psycopg("18");
+    h22_m22_psycopg_18, "18", Both, Program::psycopg("18");
     h22_m22_asyncpg_15, "15", Both, Program::asyncpg();
     h22_m22_asyncpg_18, "18", Both, Program::asyncpg();
     h22_m22_node_postgres_15, "15", Both, Program::node_postgres();
     h22_m22_node_postgres_18, "18", Both, Program::node_postgres();
-    h22_m22_jdbc_15, "15", Usual, Program::jdbc();
-    h22_m22_jdbc_18, "18", Usual, Program::jdbc();
+    h22_m22_jdbc_15, "15", Both, Program::jdbc();
+    h22_m22_jdbc_18, "18", Both, Program::jdbc();
     h22_m22_tokio_postgres_15, "15", Both, Program::tokio_postgres();
     h22_m22_tokio_postgres_18, "18", Both, Program::tokio_postgres();
 }

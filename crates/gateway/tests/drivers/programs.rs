@@ -12,7 +12,7 @@ use crate::servers::Door;
 use crate::with_tokio_postgres;
 
 /// The longest that a program may take.
-const BOUND: Duration = Duration::from_secs(150);
+const BOUND: Duration = Duration::from_secs(200);
 
 /// Debian's `libpostgresql-jdbc-java`.
 const JAR: &str = "/usr/share/java/postgresql.jar";

@@ -85,7 +85,7 @@ async def log_in(conn):
             other = await connect(**case)
             try:
                 return await other.fetchrow("select current_user, current_setting('application_name'), current_setting('work_mem'),"
-                                            " current_setting('my.own', true), current_setting('search_path')")
+                                            " nullif(current_setting('my.own', true), ''), current_setting('search_path')")
             finally:
                 await other.close()
         await refused(tries())
