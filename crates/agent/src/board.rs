@@ -12,6 +12,7 @@ use howdah_model::agent::{
 };
 use howdah_model::ids::{ParticipantId, ServerId};
 use howdah_model::name::DatabaseName;
+use howdah_model::protection::DiskStage;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -126,6 +127,8 @@ impl Board {
             memory_total: self.memory,
             disk_total,
             disk_free,
+            disk: DiskStage::Ample,
+            erased: Vec::new(),
             participants: self.lock().values().cloned().collect(),
         }
     }
@@ -145,6 +148,10 @@ fn blank(id: ParticipantId, socket_dir: PathBuf) -> ParticipantObservation {
         version: None,
         error: None,
         databases: BTreeMap::new(),
+        position: None,
+        making: None,
+        following: None,
+        protected: None,
     }
 }
 

@@ -268,6 +268,10 @@ impl Manager {
             version: None,
             error: None,
             databases: BTreeMap::new(),
+            position: None,
+            making: None,
+            following: None,
+            protected: None,
         })
     }
 }

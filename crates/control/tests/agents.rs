@@ -16,6 +16,7 @@ use howdah_model::agent::{
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::name::DatabaseName;
+use howdah_model::protection::{DiskStage, Protection};
 use howdah_model::version::Major;
 use howdah_store::servers::Server;
 use jiff::Timestamp;
@@ -92,6 +93,8 @@ async fn observe(Query(asked): Query<Value>) -> Json<ServerObservation> {
         memory_total: 1,
         disk_total: 2,
         disk_free: 3,
+        disk: DiskStage::Ample,
+        erased: Vec::new(),
         participants: Vec::new(),
     })
 }
@@ -123,6 +126,8 @@ fn spec(revision: i64) -> ParticipantSpec {
         wanted: Wanted::Present,
         role: Role::Leader,
         source: Source::Empty,
+        leader: None,
+        protection: Protection::default(),
         major: Major(15),
         restarts: 0,
         settings: [].into(),

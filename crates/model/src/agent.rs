@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ParticipantId, ServerId, TimelineId};
 use crate::name::{DatabaseName, RoleName};
+use crate::protection::{DiskStage, Following, Making, Origin, Position, Protected, Protection};
 use crate::scram::Verifier;
 use crate::version::{Major, Version};
 
@@ -72,14 +73,18 @@ pub struct Incarnation(pub i32);
 pub enum Role {
     /// The one that accepts writes.
     Leader,
+    /// One that follows the leader of its timeline and can be read.
+    Follower,
 }
 
 /// Where a new participant's data comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A new, empty cluster.
     Empty,
+    /// Another's history.
+    Timeline(Origin),
 }
 
 /// The whole desired state of one participant.
@@ -99,6 +104,12 @@ pub struct ParticipantSpec {
     pub role: Role,
     /// Where its data comes from when it has none yet.
     pub source: Source,
+    /// Of a follower: the leader of its timeline, when that is on the same server.
+    #[serde(default)]
+    pub leader: Option<ParticipantId>,
+    /// How its timeline is protected, as long as it is the leader.
+    #[serde(default)]
+    pub protection: Protection,
     /// The major version of PostgreSQL.
     pub major: Major,
     /// How many restarts were asked for so far; the agent does one when it has done fewer.
@@ -122,6 +133,10 @@ pub struct DatabaseSpec {
     pub settings: BTreeMap<String, String>,
     /// Extensions to create in a new incarnation, on the owner's behalf.
     pub extensions: Vec<String>,
+    /// The name that it has in the data that the participant was made from. It gets its new name,
+    /// and its owner the new owner's, before anything else; other databases of the platform go.
+    #[serde(default)]
+    pub adopts: Option<DatabaseName>,
 }
 
 /// One role of a tenant.
@@ -133,6 +148,21 @@ pub struct CredentialSpec {
     pub verifier: Verifier,
     /// The most sessions that the role may have.
     pub connection_limit: u32,
+    /// For whom it is.
+    #[serde(default)]
+    pub of: CredentialOf,
+}
+
+/// For whom a role is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialOf {
+    /// For the database itself.
+    #[default]
+    Own,
+    /// For a follower, where it comes by replication: it logs in and is the owner from there on
+    /// (`ALTER ROLE … SET role`). It opens nothing on the leader, as no route leads there.
+    Follower,
 }
 
 /// What the agent saw of its server.
@@ -153,6 +183,12 @@ pub struct ServerObservation {
     pub disk_total: u64,
     /// What is free of it, in bytes.
     pub disk_free: u64,
+    /// What the agent does about it.
+    #[serde(default)]
+    pub disk: DiskStage,
+    /// The timelines that the agent has removed from the archive since it began, as it was told.
+    #[serde(default)]
+    pub erased: Vec<TimelineId>,
     /// All participants that the agent has.
     pub participants: Vec<ParticipantObservation>,
 }
@@ -224,6 +260,18 @@ pub struct ParticipantObservation {
     pub error: Option<String>,
     /// The databases that are there.
     pub databases: BTreeMap<DatabaseName, DatabaseObservation>,
+    /// Where it is in WAL. A counter: it makes no new observation by itself.
+    #[serde(default)]
+    pub position: Option<Position>,
+    /// While it is made from another's data: how far that is.
+    #[serde(default)]
+    pub making: Option<Making>,
+    /// Of a follower: how it follows.
+    #[serde(default)]
+    pub following: Option<Following>,
+    /// Of a leader: its protection. Its numbers are counters.
+    #[serde(default)]
+    pub protected: Option<Protected>,
 }
 
 /// What the agent saw of one database. The counters are of the last look (K5).

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use howdah_cluster::{Cluster, RunAs, Template, installed, postmaster};
-use howdah_model::agent::{CredentialSpec, DatabaseSpec, Incarnation, Installed};
+use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, Incarnation, Installed};
 use howdah_model::extension;
 use howdah_model::name::{DatabaseName, RoleName};
 use howdah_model::plan::Tier;
@@ -193,6 +193,7 @@ impl Tenant {
             role: role.clone(),
             verifier: verifier(&password),
             connection_limit: 5,
+            of: CredentialOf::Own,
         };
         Self {
             name: format!("d_{name}").parse().expect("a good database name"),
@@ -202,6 +203,7 @@ impl Tenant {
                 credentials: vec![credential],
                 settings: BTreeMap::new(),
                 extensions: Vec::new(),
+                adopts: None,
             },
             password,
         }

@@ -15,6 +15,7 @@ use howdah_model::agent::{
     ParticipantSpec, Refusal, Revision, Role, ServerObservation, Source, Wanted,
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
+use howdah_model::protection::Protection;
 use howdah_testkit::clusters::{Home, Tenant, majors, small, template, templates, until};
 use reqwest::StatusCode;
 use rustix::process::{Signal, kill_process};
@@ -158,6 +159,8 @@ fn spec(major: &Installed, tenants: &[&Tenant]) -> ParticipantSpec {
         wanted: Wanted::Present,
         role: Role::Leader,
         source: Source::Empty,
+        leader: None,
+        protection: Protection::default(),
         major: major.version.major,
         restarts: 0,
         settings: small(),

@@ -10,7 +10,7 @@ use std::time::Instant;
 use howdah_cluster::connection::Limits;
 use howdah_cluster::databases::{Databases, Look, Report, Wanted};
 use howdah_cluster::{Cluster, Connection, look};
-use howdah_model::agent::{CredentialSpec, Incarnation};
+use howdah_model::agent::{CredentialOf, CredentialSpec, Incarnation};
 use howdah_testkit::clusters::{Cutter, Home, Tenant, majors, until, verifier};
 
 fn wanted(tenants: &[&Tenant]) -> Wanted {
@@ -340,6 +340,7 @@ async fn passwords_limits_settings_and_further_credentials_follow_the_spec() {
             role: second.spec.owner.clone(),
             verifier: verifier("another"),
             connection_limit: 1,
+            of: CredentialOf::Own,
         });
         let report = databases.converge(&wanted(&[&one]), Look::Differences).await.unwrap();
         assert_eq!((report.errors, report.tasks), (Vec::new(), 1));

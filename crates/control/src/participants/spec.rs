@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use howdah_model::agent::{CredentialSpec, DatabaseSpec, ParticipantSpec, Source};
+use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, ParticipantSpec, Source};
 use howdah_model::ids::ParticipantId;
+use howdah_model::protection::Protection;
 use howdah_store::credentials::Credential;
 use howdah_store::databases::Database;
 use howdah_store::participants::{self, Participant as Row};
@@ -46,6 +47,8 @@ fn spec(
         wanted: row.wanted,
         role: row.role,
         source: Source::Empty,
+        leader: None,
+        protection: Protection::default(),
         major: row.major,
         restarts: row.restarts,
         settings: settings::of(row.plan, row.shared, server_memory),
@@ -62,6 +65,7 @@ fn of_database(database: &Database, credentials: &[&Credential]) -> Result<Datab
         role: one.role.clone(),
         verifier: one.verifier.clone(),
         connection_limit: database.plan.connections,
+        of: CredentialOf::Own,
     };
     Ok(DatabaseSpec {
         incarnation: database.incarnation,
@@ -69,5 +73,6 @@ fn of_database(database: &Database, credentials: &[&Credential]) -> Result<Datab
         credentials: credentials.iter().map(spec).collect(),
         settings: BTreeMap::new(),
         extensions: database.extensions.clone(),
+        adopts: None,
     })
 }

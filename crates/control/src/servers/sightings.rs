@@ -159,6 +159,7 @@ mod tests {
     use std::path::PathBuf;
 
     use howdah_model::agent::{DatabaseObservation, Epoch, Incarnation, Revision};
+    use howdah_model::protection::DiskStage;
 
     use super::*;
 
@@ -171,6 +172,8 @@ mod tests {
             memory_total: 0,
             disk_total: 0,
             disk_free: 0,
+            disk: DiskStage::Ample,
+            erased: Vec::new(),
             participants,
         }
     }
@@ -189,6 +192,10 @@ mod tests {
             version: None,
             error: None,
             databases: BTreeMap::new(),
+            position: None,
+            making: None,
+            following: None,
+            protected: None,
         }
     }
 

@@ -12,6 +12,7 @@ use howdah_model::agent::{
 };
 use howdah_model::ids::{ParticipantId, ServerId};
 use howdah_model::name::DatabaseName;
+use howdah_model::protection::DiskStage;
 use howdah_store::servers::Server;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -55,6 +56,8 @@ impl Agent {
             memory_total: 64 << 30,
             disk_total: 1 << 40,
             disk_free: 1 << 39,
+            disk: DiskStage::Ample,
+            erased: Vec::new(),
             participants: there.map(|spec| self.participant(spec)).collect(),
         }
     }
@@ -78,6 +81,10 @@ impl Agent {
             version: Some(installed(if spec.major.0 == 15 { "15.20" } else { "18.6" }).version),
             error: None,
             databases: if stuck { BTreeMap::new() } else { databases.collect() },
+            position: None,
+            making: None,
+            following: None,
+            protected: None,
         }
     }
 }

@@ -158,6 +158,8 @@ impl World {
             memory_total: 8 << 30,
             disk_total: 100 << 30,
             disk_free: 50 << 30,
+            disk: howdah_model::protection::DiskStage::Ample,
+            erased: Vec::new(),
             participants: self.housed.values().map(|one| one.observation(now)).collect(),
         }
     }
@@ -240,6 +242,10 @@ impl Housed {
             version: Some(Version { major: Major(15), minor: 1 }),
             error: self.error.clone(),
             databases: self.databases.iter().map(|(n, kept)| (n.clone(), seen(kept))).collect(),
+            position: None,
+            making: None,
+            following: None,
+            protected: None,
         }
     }
 }
