@@ -11,11 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use howdah_model::agent::Installed;
 use rustix::fd::AsFd;
-use tokio::process::Child;
-use tokio::time::{Instant, sleep};
 
 use crate::connection::{Connection, Limits, SqlError};
-use crate::postmaster::{self, Phase, Postmaster, StopMode, Undying};
+use crate::postmaster::{self, Postmaster, StopMode};
 use crate::settings::{self, BadSetting, Settings};
 use crate::template::last_lines;
 use crate::{RunAs, Template, durable, extension_share};
@@ -43,28 +41,6 @@ pub enum Written {
     /// A running server must be told ([`Cluster::reload`]).
     Changed,
 }
-
-/// The server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// It ended at once; the end of its log.
-    #[error("PostgreSQL did not start: {0}")]
-    Ended(String),
-    /// It is not ready yet; it may still recover.
-    #[error("PostgreSQL is not ready after {0:?}; it may still be recovering")]
-    TooSlow(Duration),
-    /// Processes of an earlier server are still there.
-    #[error("an earlier server has not ended: {0}")]
-    Leftovers(Undying),
-    /// It could not even be tried.
-    #[error("start PostgreSQL's pg_ctl")]
-    Program(#[source] io::Error),
-}
-
-/// How often a server that starts is looked at, and for how long that often: one that recovers
-/// takes longer.
-const POLL: Duration = Duration::from_millis(2);
-const SHORTLY: Duration = Duration::from_millis(200);
 
 /// How many different settings are known to be good at the most: a few for each plan.
 const GOOD: usize = 256;
@@ -130,7 +106,7 @@ impl Cluster {
         let us = RunAs::current()?;
         let access = [
             ("pg_hba.conf", settings::pg_hba_conf()),
-            ("pg_ident.conf", settings::pg_ident_conf(us.name())),
+            ("pg_ident.conf", settings::pg_ident_conf(us.name(), self.run_as.name())),
         ];
         let mut written = Written::Same;
         for (name, content) in access {
@@ -150,7 +126,7 @@ impl Cluster {
         Ok(Written::Changed)
     }
 
-    fn prepare_places(&self) -> io::Result<()> {
+    pub(crate) fn prepare_places(&self) -> io::Result<()> {
         if let Some(sockets) = self.socket_dir.parent() {
             std::fs::create_dir_all(sockets)?;
             self.run_as.open_way(sockets).map_err(io::Error::other)?;
@@ -198,77 +174,6 @@ impl Cluster {
     #[must_use]
     pub fn postmaster(&self) -> Option<Postmaster> {
         Postmaster::find(&self.data)
-    }
-
-    /// Starts the server and waits until it is ready. A running one is waited for. It is nobody's
-    /// child, in a session of its own, and holds none of our files.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    pub async fn start(&self, patience: Duration) -> Result<Postmaster, StartError> {
-        let deadline = Instant::now() + patience;
-        let begin = std::fs::metadata(&self.log).map_or(0, |meta| meta.len());
-        let mut starter = match self.postmaster() {
-            Some(_) => None,
-            None => Some(self.spawn_starter().await?),
-        };
-        let begun = Instant::now();
-        let mut pause = POLL;
-        loop {
-            match self.postmaster() {
-                Some(found) if found.phase == Phase::Ready => return Ok(found),
-                Some(_) => {}
-                None if ended(&mut starter) => return Err(self.why_ended(begin)),
-                None => {}
-            }
-            if Instant::now() > deadline {
-                return Err(StartError::TooSlow(patience));
-            }
-            sleep(pause).await;
-            pause = if begun.elapsed() < SHORTLY { POLL } else { POLL * 8 };
-        }
-    }
-
-    /// `pg_ctl` detaches the server from us. It stays only to tell when the server ends at once,
-    /// and ends by itself soon after the server is ready.
-    async fn spawn_starter(&self) -> Result<Child, StartError> {
-        self.prepare_places().map_err(StartError::Program)?;
-        postmaster::clear(&self.data).await.map_err(StartError::Leftovers)?;
-        // PostgreSQL leaves these when it is killed, and would take any process of the number in
-        // them for itself: another program's, or its own that nobody has buried yet.
-        let sockets = [".s.PGSQL.5432", ".s.PGSQL.5432.lock"].map(|n| self.socket_dir.join(n));
-        // And nobody but the platform decides what a server does at its start: settings are in
-        // postgresql.conf alone, and one that is to stand by or to recover is told so each time.
-        let strays =
-            ["postmaster.pid", "standby.signal", "recovery.signal", "postgresql.auto.conf"];
-        for left in sockets.into_iter().chain(strays.map(|name| self.data.join(name))) {
-            durable::remove_file(&left).map_err(StartError::Program)?;
-        }
-        let mut command = self.run_as.command(self.installed.bindir.join("pg_ctl"));
-        command
-            .args(["start", "--wait", "--timeout=60", "--silent", "--pgdata"])
-            .arg(&self.data)
-            .arg("--log")
-            .arg(&self.log)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(StartError::Program)
-    }
-
-    fn why_ended(&self, begin: u64) -> StartError {
-        use io::{Read, Seek, SeekFrom};
-        let mut said = Vec::new();
-        let read = std::fs::File::open(&self.log).and_then(|mut log| {
-            log.seek(SeekFrom::Start(begin))?;
-            log.take(1 << 16).read_to_end(&mut said)
-        });
-        match read {
-            Ok(_) => StartError::Ended(complaint(&said)),
-            Err(error) => StartError::Ended(format!("its log cannot be read: {error}")),
-        }
     }
 
     /// Tells a running server to read its configuration again.
@@ -332,13 +237,8 @@ impl Cluster {
     }
 }
 
-fn ended(starter: &mut Option<Child>) -> bool {
-    // Without a starter there was a server, and it has ended meanwhile.
-    starter.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
-}
-
 /// What went wrong among many lines: PostgreSQL's own errors, else the end.
-fn complaint(said: &[u8]) -> String {
+pub(crate) fn complaint(said: &[u8]) -> String {
     let text = String::from_utf8_lossy(said);
     let telling = |line: &str| {
         let mark =

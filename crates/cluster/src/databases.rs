@@ -23,7 +23,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::connection::{Connection, Limits, SqlError};
 use crate::sql::{identifier, literal};
-use crate::{Cluster, settings};
+use crate::{Cluster, replication, settings};
 use plan::Task;
 use world::World;
 
@@ -74,7 +74,8 @@ pub fn check(wanted: &Wanted) -> Result<(), BadSpec> {
         }
         for role in spec.credentials.iter().map(|c| &c.role).chain([&spec.owner]) {
             let text = role.as_str();
-            if text == settings::PLATFORM_ROLE || text == "public" || text.starts_with("pg_") {
+            let ours = text == settings::PLATFORM_ROLE || text.starts_with("howdah_");
+            if ours || text == "public" || text.starts_with("pg_") {
                 return Err(BadSpec::Reserved(text.to_owned()));
             }
             if roles.insert(role, name).is_some_and(|other| other != name) {
@@ -104,14 +105,17 @@ pub struct Databases {
 const LOCK: i64 = 0x686f_7764_6168;
 
 impl Databases {
-    /// Opens the session. Another one that does the same work is ended.
+    /// Opens the session. Another one that does the same work is ended. A primary that was made by
+    /// an older version gets what the platform needs in it now.
     ///
     /// # Errors
     /// See [`SqlError`].
     pub async fn open(cluster: &Cluster) -> Result<Self, SqlError> {
+        let connection = exclusively(cluster, LOCK).await?;
+        replication::ensure(&connection).await?;
         Ok(Self {
             cluster: cluster.clone(),
-            connection: exclusively(cluster, LOCK).await?,
+            connection,
             applied: None,
             present: BTreeMap::new(),
             next: 1,
@@ -123,6 +127,17 @@ impl Databases {
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The databases of ours that are there, by one look: all that can be done on a standby, where
+    /// databases come by replication.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn present(&mut self) -> Result<BTreeMap<DatabaseName, Incarnation>, SqlError> {
+        self.applied = None;
+        self.present = World::look(&self.connection).await?.present();
+        Ok(self.present.clone())
     }
 
     /// Brings roles and databases to what is wanted. What can be done is done, also when something

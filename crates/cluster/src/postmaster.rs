@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub enum Phase {
     /// It is there and does not accept sessions yet: it begins, or recovers.
     Starting,
-    /// It accepts sessions.
+    /// It accepts sessions, a standby such as only read.
     Ready,
     /// It is ending.
     Stopping,
@@ -63,7 +63,7 @@ impl Postmaster {
         let mut lines = content.lines();
         let pid = Pid::from_raw(lines.next()?.trim().parse().ok()?)?;
         let phase = match lines.nth(6).map(str::trim) {
-            Some("ready") => Phase::Ready,
+            Some("ready" | "standby") => Phase::Ready,
             Some("stopping") => Phase::Stopping,
             Some(_) | None => Phase::Starting,
         };

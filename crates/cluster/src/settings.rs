@@ -8,7 +8,8 @@ use howdah_model::agent::Installed;
 use howdah_model::extension;
 use howdah_model::version::Major;
 
-use crate::{RunAs, extension_share, installed};
+use crate::replication::REPLICATION_ROLE;
+use crate::{RunAs, brake, extension_share, installed, mode};
 
 /// Server settings by name, unquoted.
 pub type Settings = BTreeMap<String, String>;
@@ -39,8 +40,11 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("checkpoint_timeout", "15min"),
     ("fsync", "on"),
     ("full_page_writes", "on"),
+    ("hot_standby", "on"),
     ("log_checkpoints", "off"),
     ("log_line_prefix", "%m [%p] %q%u@%d "),
+    // Some for standbys, for a base backup and for what follows a standby that is made anew.
+    ("max_wal_senders", "16"),
     ("max_wal_size", "1GB"),
     ("min_wal_size", "80MB"),
     ("wal_compression", "on"),
@@ -59,9 +63,13 @@ fn fixed(installed: &Installed, socket_dir: &Path) -> Vec<(&'static str, String)
         ("logging_collector", "off".to_owned()),
         ("log_timezone", "UTC".to_owned()),
         ("allow_system_table_mods", "off".to_owned()),
+        // Less than this holds too little for an archive or a standby.
+        ("wal_level", "replica".to_owned()),
     ];
     if installed.version.major.0 >= 17 {
         fixed.push(("allow_alter_system", "off".to_owned()));
+        // For incremental base backups.
+        fixed.push(("summarize_wal", "on".to_owned()));
     }
     fixed
 }
@@ -95,12 +103,42 @@ pub fn postgresql_conf(
         all.entry(s("pg_stat_statements.track_utility")).or_insert_with(|| s("off"));
     }
     all.insert(s("shared_preload_libraries"), libraries.join(","));
+    if let Some(size) = all.get("max_wal_size").and_then(|size| megabytes(size)) {
+        all.entry(s("wal_keep_size")).or_insert_with(|| format!("{}MB", keep_of(size)));
+    }
     all.extend(fixed(installed, socket_dir).into_iter().map(|(name, value)| (s(name), value)));
     let mut text = s("# Written by Howdah at every change of the spec; changes here are lost.\n");
     for (name, value) in &all {
         let _ = writeln!(text, "{} = {}", checked_name(name)?, quoted(name, value)?);
     }
+    // Last, so that they win. Not in the data directory: copies of that must not have them.
+    for name in INCLUDED {
+        let path = socket_dir.join(name).display().to_string();
+        let _ = writeln!(text, "include_if_exists {}", quoted("include_if_exists", &path)?);
+    }
     Ok(text)
+}
+
+/// Files of settings beside the socket that come and go without the spec.
+const INCLUDED: &[&str] = &[mode::MODE_CONF, brake::BRAKE_CONF];
+
+/// How much WAL stays for standbys that were away for a while, in megabytes: what is older comes
+/// from the archive.
+fn keep_of(max_wal_size: u64) -> u64 {
+    (max_wal_size / 2).clamp(64, 2048)
+}
+
+/// A size as settings have it, in megabytes.
+fn megabytes(size: &str) -> Option<u64> {
+    let digits = size.len() - size.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u64 = size[..digits].parse().ok()?;
+    match size[digits..].trim() {
+        "" | "MB" => Some(number),
+        "kB" => Some(number / 1024),
+        "GB" => number.checked_mul(1024),
+        "TB" => number.checked_mul(1024 * 1024),
+        _ => None,
+    }
 }
 
 /// The value of a setting of a server or database as this server can have it: a list of allowed
@@ -160,7 +198,7 @@ fn checked_name(name: &str) -> Result<&str, BadSetting> {
     if good && !name.starts_with("include") { Ok(name) } else { Err(BadSetting::Name(s(name))) }
 }
 
-fn quoted(name: &str, value: &str) -> Result<String, BadSetting> {
+pub(crate) fn quoted(name: &str, value: &str) -> Result<String, BadSetting> {
     if value.contains(['\n', '\r', '\0']) {
         return Err(BadSetting::Value(s(name)));
     }
@@ -168,22 +206,30 @@ fn quoted(name: &str, value: &str) -> Result<String, BadSetting> {
 }
 
 /// The whole content of `pg_hba.conf`: the platform by the operating system user of its process,
-/// tenants by their password's proof, nobody else and from nowhere else.
+/// standbys by
+/// that of theirs, tenants by their password's proof, nobody else and from nowhere else.
 #[must_use]
 pub fn pg_hba_conf() -> String {
     format!(
         "# Written by Howdah.\n\
          local all {PLATFORM_ROLE} peer map={PLATFORM_ROLE}\n\
+         local replication {PLATFORM_ROLE} peer map={PLATFORM_ROLE}\n\
+         local replication {REPLICATION_ROLE} peer map={REPLICATION_ROLE}\n\
+         local postgres {REPLICATION_ROLE} peer map={REPLICATION_ROLE}\n\
+         local all {REPLICATION_ROLE} reject\n\
          local all all scram-sha-256\n"
     )
 }
 
 /// The whole content of `pg_ident.conf`: only the platform's own operating system user is the
-/// platform's role, not the one that the server runs as (unless that is the same).
+/// platform's role, not the one that the server runs as (unless that is the same). Servers come as
+/// the one that they run as when they follow this one.
 #[must_use]
-pub fn pg_ident_conf(platform_user: &str) -> String {
-    let user = platform_user.replace('"', "\"\"");
-    format!("# Written by Howdah.\n{PLATFORM_ROLE} \"{user}\" {PLATFORM_ROLE}\n")
+pub fn pg_ident_conf(platform_user: &str, server_user: &str) -> String {
+    let line =
+        |role: &str, user: &str| format!("{role} \"{}\" {role}\n", user.replace('"', "\"\""));
+    let platform = line(PLATFORM_ROLE, platform_user);
+    format!("# Written by Howdah.\n{platform}{}", line(REPLICATION_ROLE, server_user))
 }
 
 #[cfg(test)]

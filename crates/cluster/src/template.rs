@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::databases::spare;
 use crate::settings::PLATFORM_ROLE;
-use crate::{RunAs, copy, durable};
+use crate::{RunAs, copy, durable, replication};
 
 /// Goes up with every change of how a template is made, so that an old one is made anew.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// The file in a template that says what it holds. Written last.
 pub(crate) const MARK: &str = "howdah.template";
 /// How long making a template may take. It is about a second on a quiet machine.
@@ -108,18 +108,26 @@ fn mark_of(installed: &Installed) -> String {
     let newer = newer_sql(installed);
     let spare = spare::make(installed).join("\n");
     let major = installed.version.major;
-    format!("format {FORMAT} of {major}\n{TEMPLATE_SQL}{newer}{GUARD_SQL}{spare}\n")
+    let ensure = ensure_sql();
+    format!("format {FORMAT} of {major}\n{TEMPLATE_SQL}{newer}{ensure}{GUARD_SQL}{spare}\n")
 }
 
 fn newer_sql(installed: &Installed) -> &'static str {
     if installed.version.major.0 >= 17 { SINCE_17_SQL } else { "" }
 }
 
+/// In one line, as a server without sessions takes it.
+fn ensure_sql() -> String {
+    replication::ENSURE.replace('\n', " ") + ";\n"
+}
+
 async fn make(data: &Path, installed: &Installed, run_as: &RunAs) -> Result<()> {
     initdb(data, installed, run_as).await.context("run initdb")?;
     let spare = spare::make(installed).join("\n") + "\n";
+    let ensure = ensure_sql();
     let steps = [
         ("postgres", TEMPLATE_SQL),
+        ("postgres", ensure.as_str()),
         ("postgres", newer_sql(installed)),
         ("postgres", GUARD_SQL),
         ("template1", GUARD_SQL),

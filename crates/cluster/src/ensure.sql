@@ -1,0 +1,18 @@
+do $$ begin
+  if pg_is_in_recovery() then
+    return;
+  end if;
+  if not exists (select from pg_roles where rolname = 'howdah_replication' and rolcanlogin and rolreplication) then
+    if not exists (select from pg_roles where rolname = 'howdah_replication') then
+      create role howdah_replication;
+    end if;
+    alter role howdah_replication login replication nosuperuser nocreatedb nocreaterole nobypassrls noinherit password null connection limit -1;
+  end if;
+  if not has_function_privilege('howdah_replication', 'pg_read_binary_file(text, bigint, bigint, boolean)', 'execute') then
+    grant connect on database postgres to howdah_replication;
+    grant execute on function pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean) to howdah_replication;
+  end if;
+  if to_regclass('howdah.canary') is null then
+    create table howdah.canary (one boolean primary key default true check (one), number bigint not null, at timestamptz not null);
+  end if;
+end $$
