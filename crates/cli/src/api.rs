@@ -24,6 +24,9 @@ const PAUSES: [Duration; 3] =
 /// The version of the API that we speak.
 const ACCEPT: &str = "application/vnd.heroku+json; version=3";
 
+/// The code of a failure that is about something that is still being made.
+pub(crate) const NOT_YET: &str = "not-yet";
+
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) enum Identity {
@@ -223,10 +226,11 @@ fn refused(status: u16, body: &[u8], request_id: String) -> Failure {
     let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
     let id =
         body.id.unwrap_or_else(|| if status == 404 { "not_found" } else { "http_error" }.into());
-    let mut message = body
-        .message
-        .filter(|message| !message.is_empty())
-        .unwrap_or_else(|| format!("The platform answered {status} without a reason."));
+    let said = body.message.filter(|message| !message.is_empty());
+    // Of what is being made, a 404 says nothing.
+    let id = if status == 404 && said.is_none() { NOT_YET.to_owned() } else { id };
+    let mut message =
+        said.unwrap_or_else(|| format!("The platform answered {status} without a reason."));
     if let Some(url) = body.url.filter(|url| !url.is_empty()) {
         message.push_str(&format!("\nSee {url}"));
     }

@@ -10,6 +10,8 @@ mod addons_wait;
 mod apps;
 mod apps_change;
 mod config;
+mod copies;
+mod incidents;
 mod keys;
 pub(crate) mod later;
 mod maintenance;
@@ -18,9 +20,12 @@ mod pg_info;
 mod pg_operations;
 mod pg_pooling;
 mod pg_promote;
+mod pg_protection;
 mod pg_psql;
 mod pg_reset;
 mod pg_sessions;
+mod pg_undelete;
+mod pg_unfollow;
 mod pg_versions;
 mod pg_wait;
 mod raw;
@@ -45,6 +50,10 @@ const FAMILIES: &[&[Command]] = &[
     pg_wait::COMMANDS,
     pg_psql::COMMANDS,
     pg_promote::COMMANDS,
+    pg_unfollow::COMMANDS,
+    pg_undelete::COMMANDS,
+    pg_protection::COMMANDS,
+    incidents::COMMANDS,
     pg_credentials::COMMANDS,
     pg_pooling::COMMANDS,
     pg_reset::COMMANDS,

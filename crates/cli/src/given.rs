@@ -163,13 +163,24 @@ fn divide(command: &Command, typed: &[String]) -> Result<Divided, Failure> {
                 };
                 theirs.push((name.to_owned(), value));
             }
-            _ if past_the_dashes => {
-                return Err(Failure::usage(format!("`{word}` is not an option: --NAME VALUE")));
-            }
-            _ => ours.push(word.clone()),
+            _ => match old_form(word) {
+                Some((name, value)) => theirs.push((name.to_owned(), Some(value.to_owned()))),
+                None if past_the_dashes => {
+                    return Err(Failure::usage(format!("`{word}` is not an option: --NAME VALUE")));
+                }
+                None => ours.push(word.clone()),
+            },
         }
     }
     Ok((ours, theirs))
+}
+
+/// `fork=DATABASE`, as options for the provider were written once.
+fn old_form(word: &str) -> Option<(&str, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '-' | '_'));
+    is_name.then_some((name, value))
 }
 
 /// Whether a word is one of our options, and whether the next word is its value.

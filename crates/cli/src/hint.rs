@@ -38,6 +38,8 @@ pub(crate) enum Hint {
     ListReleases,
     OpenSession,
     Pool,
+    Unfollow,
+    ShowProtection,
 }
 
 impl Hint {
@@ -70,6 +72,8 @@ impl Hint {
             Self::RollBack => ("to undo:", "howdah rollback RELEASE -a APP"),
             Self::ListReleases => ("its releases:", "howdah releases -a APP"),
             Self::OpenSession => ("open a session:", "howdah pg:psql DATABASE -a APP"),
+            Self::Unfollow => ("unfollow first:", "howdah pg:unfollow DATABASE -a APP"),
+            Self::ShowProtection => ("see how it goes:", "howdah pg:protection DATABASE -a APP"),
             Self::Pool => {
                 ("take its URL away:", "howdah addons:detach DATABASE_CONNECTION_POOL -a APP")
             }

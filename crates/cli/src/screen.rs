@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, IsTerminal as _, Write};
+use std::os::fd::AsFd;
 
 use jiff::tz::TimeZone;
 
@@ -19,6 +20,10 @@ pub(crate) struct Screen {
     pub(crate) terminals: Terminals,
     /// Columns of the terminal; `None` where nothing is cut.
     pub(crate) columns: Option<usize>,
+    /// Columns of the terminal that standard error is, if known.
+    pub(crate) err_columns: Option<usize>,
+    /// Whether lines on standard error may be drawn over.
+    pub(crate) turns: bool,
     color: Cell<Color>,
     environment_color: Color,
     pub(crate) zone: TimeZone,
@@ -53,7 +58,8 @@ impl Screen {
             err: std::io::stderr().is_terminal(),
         };
         Self {
-            columns: terminals.out.then(|| columns(environment)).flatten(),
+            columns: terminals.out.then(|| columns(environment, std::io::stdout())).flatten(),
+            err_columns: terminals.err.then(|| columns(environment, std::io::stderr())).flatten(),
             zone: if terminals.out { TimeZone::system() } else { TimeZone::UTC },
             ..Self::new(
                 Box::new(std::io::stdout()),
@@ -79,6 +85,8 @@ impl Screen {
             input: RefCell::new(input),
             terminals,
             columns: None,
+            err_columns: None,
+            turns: terminals.err && environment.get("TERM") != Some("dumb"),
             color: Cell::new(Color::Auto),
             environment_color: wanted_color(environment),
             zone: TimeZone::UTC,
@@ -182,11 +190,11 @@ fn wanted_color(environment: &Environment) -> Color {
     if on("CLICOLOR_FORCE") || on("FORCE_COLOR") { Color::Always } else { Color::Auto }
 }
 
-fn columns(environment: &Environment) -> Option<usize> {
+fn columns(environment: &Environment, terminal: impl AsFd) -> Option<usize> {
     if let Some(columns) = environment.get("COLUMNS").and_then(|text| text.parse().ok()) {
         return Some(columns);
     }
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 

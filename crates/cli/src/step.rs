@@ -1,22 +1,78 @@
-//! Progress of something that takes a moment: `Doing thing... done, v12` on one line (A15).
+//! Progress of something that takes a moment: `Doing thing... done, v12` on one line (A15). On a
+//! terminal the line turns while one waits, and shows how far it is (G9).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::screen::Screen;
 
+/// What turns on a terminal.
+const FRAMES: [char; 4] = ['|', '/', '-', '\\'];
+/// How long each of them is shown.
+const TURN: Duration = Duration::from_millis(100);
+
 /// A step that has begun. When it goes out of scope without having been done it says `failed`.
 pub(crate) struct Step<'s> {
     screen: &'s Screen,
+    doing: String,
     told: Cell<bool>,
+    /// How far it is, as was said last.
+    progress: RefCell<String>,
+    /// Whether the line holds more than its beginning.
+    drawn: Cell<bool>,
 }
 
 impl<'s> Step<'s> {
     /// Begins a step: says what is being done.
     pub(crate) fn begin(screen: &'s Screen, doing: &str) -> Self {
         screen.err(&format!("{doing}... "));
-        Self { screen, told: Cell::new(false) }
+        Self {
+            screen,
+            doing: doing.to_owned(),
+            told: Cell::new(false),
+            progress: RefCell::default(),
+            drawn: Cell::new(false),
+        }
+    }
+
+    /// Says how far it is. What turns shows it; elsewhere it is a line of its own, once for each
+    /// per cent.
+    pub(crate) fn progress(&self, how_far: &str) {
+        if how_far.is_empty() || self.told.get() {
+            return;
+        }
+        let before = self.progress.replace(how_far.to_owned());
+        let per_cent = |text: &str| text.split_once('%').map(|(before, _)| before.to_owned());
+        let now = per_cent(how_far);
+        if !self.screen.turns && now.is_some() && now != per_cent(&before) {
+            self.screen.err(&format!("{how_far}\n{}... ", self.doing));
+        }
+    }
+
+    /// Turns, on a terminal, until it is dropped.
+    pub(crate) async fn turn(&self) -> Infallible {
+        if !self.screen.turns {
+            return std::future::pending().await;
+        }
+        loop {
+            for frame in FRAMES {
+                self.draw(frame);
+                tokio::time::sleep(TURN).await;
+            }
+        }
+    }
+
+    fn draw(&self, frame: char) {
+        let line = format!("{}... {frame} {}", self.doing, self.progress.borrow());
+        let line = line.trim_end();
+        // A line that wraps cannot be drawn over.
+        let most = self.screen.err_columns.map_or(usize::MAX, |columns| columns.max(2) - 1);
+        let line: String = line.chars().take(most).collect();
+        self.screen.err(&format!("\r\x1b[K{line}"));
+        self.drawn.set(true);
     }
 
     /// It is done.
@@ -44,7 +100,9 @@ impl<'s> Step<'s> {
 
     fn tell(&self, how: &str) {
         self.told.set(true);
-        self.screen.err(&format!("{how}\n"));
+        let line =
+            if self.drawn.get() { format!("\r\x1b[K{}... ", self.doing) } else { String::new() };
+        self.screen.err(&format!("{line}{how}\n"));
     }
 }
 

@@ -5,8 +5,10 @@ mod account;
 mod addons;
 mod apps;
 mod config;
+mod copies;
 mod databases;
 mod pooling;
+mod protection;
 mod psql;
 mod words;
 
@@ -104,6 +106,17 @@ impl Platform {
         let text = call(line, input, self.environment(variables));
         let home = self.home.path().display().to_string();
         text.replace(&self.url, "http://howdah.test").replace(&home, "/home/dev")
+    }
+
+    /// One call of a person whose standard error is a terminal: what is written there, whole.
+    fn on_terminal(&self, line: &str) -> String {
+        let err = Written::default();
+        let environment = self.environment(&[]);
+        let terminals = Terminals { err: true, ..Terminals::default() };
+        let (out, input) = (Box::new(std::io::sink()), Box::new(std::io::empty()));
+        let screen = Screen::new(out, Box::new(err.clone()), input, terminals, &environment);
+        let end = run(words(line), OWN, environment, screen);
+        format!("{}{end:?}", String::from_utf8_lossy(&err.0.borrow()))
     }
 
     /// How a call ends.

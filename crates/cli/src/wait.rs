@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::given::Given;
 use crate::hint::Advice;
 use crate::session::Session;
+use crate::step::Step;
 
 /// How many looks may fail in a row because the platform is away: it may be starting again.
 const MOST_UNREACHABLE: u32 = 30;
@@ -30,10 +31,11 @@ impl Patience {
     }
 }
 
-/// Looks until `look` has found an answer. `what` is waited for, for people.
+/// Looks until `look` has found an answer. `what` is waited for, for people, who see `step` turn.
 pub(crate) async fn until<T, F>(
     session: &Session,
     patience: &Patience,
+    step: &Step<'_>,
     what: &str,
     look: impl Fn() -> F,
 ) -> Result<T, Failure>
@@ -63,5 +65,8 @@ where
             Err(Failure::new(Exit::TimedOut, "timeout", message).advise(patience.advice.clone()))
         })
     };
-    session.watching(what, patience.advice.clone(), bounded).await
+    tokio::select! {
+        outcome = session.watching(what, patience.advice.clone(), bounded) => outcome,
+        never = step.turn() => match never {},
+    }
 }

@@ -1,8 +1,8 @@
-//! addons:create: a new database (C1–C4).
+//! addons:create: a new database (C1–C4), empty or with another's data.
 
 use serde_json::{Map, Value, json};
 
-use super::addons_wait;
+use super::{addons_wait, copies};
 use crate::app;
 use crate::command::{
     APP, Argument, CONFIRM, Command, Group, Opt, REMOTE, Times, WAIT_INTERVAL, WAIT_TIMEOUT,
@@ -35,30 +35,41 @@ pub(super) const COMMANDS: &[Command] = &[command(
     Opt::value("as", None, "NAME", "name of the attachment [default: DATABASE or a colour]"),
     Opt::value("name", None, "NAME", "name of the add-on [default: one is invented]"),
     Opt::value("version", None, "N", "major version of PostgreSQL"),
+    copies::FORK,
+    copies::FAST,
+    copies::FOLLOW,
+    copies::ROLLBACK,
+    copies::TO,
+    copies::BY,
     Opt::flag("wait", None, "return when it can be used"),
     WAIT_INTERVAL,
     WAIT_TIMEOUT,
     CONFIRM,
 ])
 .passing_unknown_options_on()
-.note("Options that are not listed go to the add-on's provider, with `--` before them or not.")
+.note(
+    "Options that are not listed go to the add-on's provider, with `--` before them or not. \
+     DATABASE is an attachment, config var, colour, add-on, APP::NAME or URL; its plan is used \
+     when none is said. A time without a zone is in UTC.",
+)
 .examples(&[
     "howdah addons:create heroku-postgresql:standard-0 -a demo",
     "howdah addons:create heroku-postgresql:hobby-dev --as REPORTS -a demo --wait",
+    "howdah addons:create heroku-postgresql:standard-0 --fork DATABASE_URL -a demo",
+    "howdah addons:create heroku-postgresql:standard-2 --follow RED -a demo",
+    "howdah addons:create heroku-postgresql --rollback RED --by '1 hour' -a demo",
     "howdah addons:create heroku-postgresql:standard-0 -a demo -- --version 15",
 ])];
-
-/// Options by which a new database is not empty.
-const FILLED: &[&str] = &["fork", "follow", "rollback"];
 
 async fn create(session: &Session, given: &Given) -> Result<(), Failure> {
     let app = app::named(session, given)?;
     let plan = given.needed("SERVICE:PLAN")?;
+    let config = config(given);
+    copies::check(&config)?;
     if given.value("confirm").is_some() {
         confirm::app(session, given, &app)?;
     }
-    let config = config(given);
-    let is_empty = !FILLED.iter().any(|name| config.contains_key(*name));
+    let is_empty = copies::is_empty(&config);
     let body = body(given, plan, config);
     let step = session.step(&format!("Adding {plan} on {app}"));
     let made = post(session, &app, body.clone()).await;
@@ -68,13 +79,26 @@ async fn create(session: &Session, given: &Given) -> Result<(), Failure> {
         }
         made => (step, made.map_err(on_plan)?),
     };
+    told(session, given, &app, step, addon, is_empty).await
+}
+
+/// Ends the step that has made an add-on, after waiting for it if that is wanted, and tells what
+/// there is to know of it.
+pub(super) async fn told(
+    session: &Session,
+    given: &Given,
+    app: &str,
+    step: Step<'_>,
+    addon: Addon,
+    is_empty: bool,
+) -> Result<(), Failure> {
     if addon.state == AddonState::Deprovisioned {
         let message = format!("{} could not be made", addon.name);
-        let advice = Hint::ListOperations.fill(&[("APP", &app)]);
+        let advice = Hint::ListOperations.fill(&[("APP", app)]);
         return Err(Failure::new(Exit::Failed, "not-made", message).advise(advice));
     }
     let addon = if given.has("wait") {
-        addons_wait::until_settled(session, given, &app, addon)
+        addons_wait::until_settled(session, given, app, addon, &step)
             .await
             .inspect_err(|failure| step.given_up(failure))?
     } else {
@@ -82,7 +106,7 @@ async fn create(session: &Session, given: &Given) -> Result<(), Failure> {
     };
     let price = format!("({})", addon.price());
     if addon.state == AddonState::Provisioned {
-        session.done_in_release(step, &app, &price).await;
+        session.done_in_release(step, app, &price).await;
     } else {
         step.ended(&format!("done {price}"));
     }
@@ -91,7 +115,7 @@ async fn create(session: &Session, given: &Given) -> Result<(), Failure> {
             page.line(&format!("Attached as {}", addon.config_vars.join(", ")));
         }
     })?;
-    tell(session, &app, &addon, is_empty);
+    tell(session, app, &addon, is_empty);
     Ok(())
 }
 
@@ -124,6 +148,7 @@ fn config(given: &Given) -> Map<String, Value> {
     if let Some(version) = given.value("version") {
         config.insert("version".to_owned(), json!(version));
     }
+    copies::tell(given, &mut config);
     for (name, value) in &given.for_provider {
         let value = match value.as_deref() {
             None | Some("true") => json!(true),
@@ -155,20 +180,23 @@ fn on_plan(failure: Failure) -> Failure {
 }
 
 fn tell(session: &Session, app: &str, addon: &Addon, is_empty: bool) {
-    if addon.state != AddonState::Provisioned {
-        let advice = Hint::WaitForAddon.fill(&[("ADDON", &addon.name), ("APP", app)]);
-        session.say(&format!("{} is being created in the background.", addon.name));
-        session.say(&format!(
-            "The app will restart when complete; {} `{}`",
-            advice.lead, advice.command
-        ));
-        return;
+    let message = addon.provision_message.as_deref().filter(|message| !message.is_empty());
+    match (message, addon.state) {
+        (Some(message), _) => session.say(message.trim_end()),
+        (None, AddonState::Provisioned) => {
+            session.say("Database has been created and is available");
+        }
+        (None, _) => {
+            let advice = Hint::WaitForAddon.fill(&[("ADDON", &addon.name), ("APP", app)]);
+            session.say(&format!("{} is being created in the background.", addon.name));
+            session.say(&format!(
+                "The app will restart when complete; {} `{}`",
+                advice.lead, advice.command
+            ));
+            return;
+        }
     }
-    match &addon.provision_message {
-        Some(message) if !message.is_empty() => session.say(message),
-        Some(_) | None => session.say("Database has been created and is available"),
-    }
-    if is_empty {
+    if is_empty && addon.state == AddonState::Provisioned {
         session.say(" ! This database is empty. If upgrading, you can transfer");
         session.say(" ! data from another database with pg:copy");
     }

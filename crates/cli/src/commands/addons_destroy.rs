@@ -74,7 +74,7 @@ async fn one(
     let path = ["apps", app, "addons", &addon.id];
     let mut after: Addon = session.call(Method::DELETE, &path, Some(body), None).await?;
     if given.has("wait") {
-        after = addons_wait::until_settled(session, given, app, after)
+        after = addons_wait::until_settled(session, given, app, after, &step)
             .await
             .inspect_err(|failure| step.given_up(failure))?;
     }

@@ -86,7 +86,6 @@ const NAMES: &[&str] = &[
     "pg:table-size",
     "pg:total-index-size",
     "pg:total-table-size",
-    "pg:unfollow",
     "pg:unused-indexes",
     "pg:upgrade",
     "pg:upgrade:cancel",

@@ -118,7 +118,7 @@ fn named(row: InfoRow, vars: &ConfigVars) -> InfoRow {
 }
 
 /// The config var (without `_URL`) with a database's URL, or where it is (D5).
-fn name_of(url: &str, vars: &ConfigVars) -> String {
+pub(super) fn name_of(url: &str, vars: &ConfigVars) -> String {
     let Some(place) = place(url) else { return "another database".to_owned() };
     let same =
         vars.iter().filter(|(_, value)| self::place(value).is_some_and(|other| other == place));

@@ -146,6 +146,15 @@ async fn explain(session: &Session, given: &Given) -> Result<(), Failure> {
     })
 }
 
+/// What is said of the newest operation of an add-on, also of one that is gone; `None` when nothing
+/// can be found out.
+pub(super) async fn last_word(session: &Session, app: &str, addon: &str) -> Option<String> {
+    let operations: Vec<Operation> =
+        session.get(&["howdah", "v1", "apps", app, "operations"]).await.ok()?;
+    let newest = operations.into_iter().find(|one| one.addon.id == addon)?;
+    newest.last_error.or(newest.reason)
+}
+
 /// The id that a few letters mean, among the operations of the app.
 async fn full_id(session: &Session, given: &Given, typed: &str) -> Result<String, Failure> {
     if typed.parse::<uuid::Uuid>().is_ok() {

@@ -24,7 +24,10 @@ pub(super) const COMMANDS: &[Command] =
         Opt::value("as", None, "NAME", "the attachment to move [default: DATABASE]"),
         Opt::flag("force", Some('f'), "also when it is still being made"),
     ])
-    .note("DATABASE_URL then points to it; the one before keeps a config var of its own.")
+    .note(
+        "DATABASE_URL then points to it; the one before keeps a config var of its own. A follower \
+         is unfollowed first.",
+    )
     .examples(&["howdah pg:promote gold -a demo"])];
 
 async fn promote(session: &Session, given: &Given) -> Result<(), Failure> {
@@ -33,15 +36,21 @@ async fn promote(session: &Session, given: &Given) -> Result<(), Failure> {
     let name = given.value("as").unwrap_or(PRIMARY).to_uppercase();
     let all = database::attachments(session, app).await?;
     let current = all.iter().find(|one| one.name == name);
-    if let Some(current) = current {
-        if current.addon.id == addon.id && current.namespace == database.attachment.namespace {
-            let message = format!("{} is already promoted on {app}", addon.name);
-            return Err(Failure::new(Exit::Conflict, "already-promoted", message));
-        }
-        keep(session, app, current, &all).await?;
+    if let Some(current) = current
+        && current.addon.id == addon.id
+        && current.namespace == database.attachment.namespace
+    {
+        let message = format!("{} is already promoted on {app}", addon.name);
+        return Err(Failure::new(Exit::Conflict, "already-promoted", message));
+    }
+    if name == PRIMARY {
+        refuse_follower(session, &database).await?;
     }
     if !given.has("force") {
         refuse_unready(session, &database).await?;
+    }
+    if let Some(current) = current {
+        keep(session, app, current, &all).await?;
     }
     let var = format!("{name}_URL");
     let step = session.step(&format!("Promoting {} to {var}", database.var()));
@@ -58,7 +67,6 @@ async fn promote(session: &Session, given: &Given) -> Result<(), Failure> {
     if let Some(pool) = before.and_then(|before| pool_of(before, &all)) {
         move_pool(session, &database, pool).await;
     }
-    warn_of_follower(session, &database).await;
     session.answer("attachment", &attachment, |_| {})
 }
 
@@ -143,13 +151,20 @@ async fn refuse_unready(session: &Session, database: &Database) -> Result<(), Fa
     Err(Failure::new(Exit::Conflict, "not-ready", message).advise(advice))
 }
 
-/// The promotion is done: what cannot be found out now is no failure.
-async fn warn_of_follower(session: &Session, database: &Database) {
+/// The primary must be writable: a follower is unfollowed first.
+async fn refuse_follower(session: &Session, database: &Database) -> Result<(), Failure> {
     let path = ["client", "v11", "databases", &database.attachment.addon.id];
-    let follows =
-        session.get::<DatabaseInfo>(&path).await.is_ok_and(|info| info.following.is_some());
-    if follows {
-        session.say(" !    The new primary follows another database: it is read-only until");
-        session.say(" !    it is unfollowed");
+    let following = match session.get::<DatabaseInfo>(&path).await {
+        Ok(info) => info.following,
+        // One that is still being made is told of elsewhere.
+        Err(failure) if failure.exit == Exit::NotFound => None,
+        Err(failure) => return Err(failure),
+    };
+    if following.is_none() {
+        return Ok(());
     }
+    let var = database.var();
+    let message = format!("{var} follows another database and is read-only; it was not promoted");
+    let advice = Hint::Unfollow.fill(&[("DATABASE", &var), ("APP", &database.app)]);
+    Err(Failure::new(Exit::Conflict, "follower", message).advise(advice))
 }

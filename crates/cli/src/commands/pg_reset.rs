@@ -41,7 +41,7 @@ async fn reset(session: &Session, given: &Given) -> Result<(), Failure> {
     let path = ["client", "v11", "databases", &database.attachment.addon.id, "reset"];
     session.call::<Ignored>(Method::PUT, &path, Some(body), None).await?;
     // The platform answers before it is done when that takes longer than clients wait.
-    pg_wait::until_usable(session, given, &database)
+    pg_wait::until_usable(session, given, &database, &step)
         .await
         .inspect_err(|failure| step.given_up(failure))?;
     step.done();

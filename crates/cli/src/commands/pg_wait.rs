@@ -3,6 +3,8 @@
 use futures_util::future::try_join_all;
 use serde_json::json;
 
+use super::pg_operations;
+use crate::api;
 use crate::app;
 use crate::command::{
     APP, Command, DATABASE, Group, Opt, REMOTE, WAIT_INTERVAL, WAIT_TIMEOUT, command,
@@ -14,6 +16,7 @@ use crate::given::Given;
 use crate::hint::Hint;
 use crate::resources::WaitStatus;
 use crate::session::Session;
+use crate::step::Step;
 use crate::wait::{self, Patience};
 
 pub(super) const COMMANDS: &[Command] =
@@ -37,13 +40,24 @@ async fn run(session: &Session, given: &Given) -> Result<(), Failure> {
         None => database::all(session, &app::named(session, given)?).await?,
     };
     let first = try_join_all(databases.iter().map(|database| status(session, database))).await?;
-    let mut waited = Vec::new();
+    let (mut waited, mut failed) = (Vec::new(), Vec::new());
     for (database, first) in databases.iter().zip(first) {
-        let message = match first {
-            Some(status) => finished(database, &status)?,
-            None => wait_for(session, given, database).await?,
+        let outcome = match first {
+            Status::Ended(end) => finished(session, database, end).await,
+            Status::Waiting(_) => wait_for(session, given, database).await,
         };
-        waited.push(json!({ "config_var": database.var(), "message": message }));
+        match outcome {
+            Ok(message) => {
+                waited.push(json!({ "config_var": database.var(), "message": message }));
+            }
+            // The others are waited for all the same.
+            Err(failure) if failure.exit == Exit::Failed => failed.push(failure),
+            Err(failure) => return Err(failure),
+        }
+    }
+    if let Some(last) = failed.pop() {
+        failed.iter().for_each(|failure| session.say(failure.text().trim_end()));
+        return Err(last);
     }
     session.answer("waited", &waited, |_| {})
 }
@@ -54,42 +68,79 @@ async fn wait_for(
     database: &Database,
 ) -> Result<String, Failure> {
     let step = session.step(&format!("Waiting for database {}", database.var()));
-    let message = until_usable(session, given, database)
+    let message = until_usable(session, given, database, &step)
         .await
         .inspect_err(|failure| step.given_up(failure))?;
     step.ended(&message);
     Ok(message)
 }
 
-/// Waits until a database can be used, and gives its state in words.
+/// Waits until a database can be used, and gives its state in words. The step shows how far it is.
 pub(super) async fn until_usable(
     session: &Session,
     given: &Given,
     database: &Database,
+    step: &Step<'_>,
 ) -> Result<String, Failure> {
     let var = database.var();
     let advice = Hint::WaitForDatabase.fill(&[("DATABASE", &var), ("APP", &database.app)]);
     let patience = Patience::of(given, advice)?;
-    let status = wait::until(session, &patience, &var, || status(session, database)).await?;
-    finished(database, &status)
+    let end = wait::until(session, &patience, step, &var, || async {
+        match status(session, database).await? {
+            Status::Ended(end) => Ok(Some(end)),
+            Status::Waiting(how_far) => {
+                step.progress(&how_far);
+                Ok(None)
+            }
+        }
+    })
+    .await?;
+    finished(session, database, end).await
 }
 
-/// The status, once there is nothing left to wait for. A database that is being made may not be
-/// known yet.
-async fn status(session: &Session, database: &Database) -> Result<Option<WaitStatus>, Failure> {
+/// Whether there is something to wait for.
+enum Status {
+    /// Yes; with how far it is, if that is known.
+    Waiting(String),
+    /// No.
+    Ended(End),
+}
+
+/// How waiting ends.
+enum End {
+    /// It can be used; with its state in words.
+    Usable(String),
+    /// It cannot, for this reason.
+    Failed(String),
+    /// It is not there any more.
+    Gone,
+}
+
+/// How a database is. One that is being made may not be known yet.
+async fn status(session: &Session, database: &Database) -> Result<Status, Failure> {
     let path = ["client", "v11", "databases", &database.attachment.addon.id, "wait_status"];
     match session.get::<WaitStatus>(&path).await {
-        Ok(status) => Ok((!status.waiting).then_some(status)),
-        Err(failure) if failure.exit == Exit::NotFound => Ok(None),
+        Ok(status) if status.failed => Ok(Status::Ended(End::Failed(status.message))),
+        Ok(status) if status.waiting => Ok(Status::Waiting(status.message)),
+        Ok(status) => Ok(Status::Ended(End::Usable(status.message))),
+        Err(failure) if failure.code == api::NOT_YET => Ok(Status::Waiting(String::new())),
+        Err(failure) if failure.exit == Exit::NotFound => Ok(Status::Ended(End::Gone)),
         Err(failure) => Err(failure),
     }
 }
 
-fn finished(database: &Database, status: &WaitStatus) -> Result<String, Failure> {
-    if status.failed {
-        let message = format!("{}: {}", database.var(), status.message);
-        let advice = Hint::ListOperations.fill(&[("APP", &database.app)]);
-        return Err(Failure::new(Exit::Failed, "failed", message).advise(advice));
-    }
-    Ok(if status.message.is_empty() { "available".to_owned() } else { status.message.clone() })
+async fn finished(session: &Session, database: &Database, end: End) -> Result<String, Failure> {
+    let why = match end {
+        End::Usable(message) if message.is_empty() => return Ok("available".to_owned()),
+        End::Usable(message) => return Ok(message),
+        End::Failed(why) => why,
+        End::Gone => {
+            let addon = &database.attachment.addon;
+            let why = pg_operations::last_word(session, &database.app, &addon.id).await;
+            why.unwrap_or_else(|| "it is not there any more".to_owned())
+        }
+    };
+    let message = format!("{}: {why}", database.var());
+    let advice = Hint::ListOperations.fill(&[("APP", &database.app)]);
+    Err(Failure::new(Exit::Failed, "failed", message).advise(advice))
 }

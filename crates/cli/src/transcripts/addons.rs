@@ -39,15 +39,16 @@ fn options_for_the_provider_are_taken_with_and_without_dashes_before_them() {
     answers.push((MADE, 201, made("provisioned")));
     let platform = Platform::with(&answers);
     for line in [
-        "addons:create heroku-postgresql -a demo --as RED --name orders -- --follow DATABASE --version 15 --fast",
-        "addons:create heroku-postgresql -a demo --follow DATABASE --as=RED --version 15 --name orders --fast",
-        "addons add --fast --version=15 -a demo heroku-postgresql --follow=DATABASE --as RED --name orders",
+        "addons:create heroku-postgresql -a demo --as RED --name orders -- --fork DATABASE --version 15 --fast",
+        "addons:create heroku-postgresql -a demo --fork DATABASE --as=RED --version 15 --name orders --fast",
+        "addons add --fast --version=15 -a demo heroku-postgresql --fork=DATABASE --as RED --name orders",
+        "addons add heroku-postgresql fork=DATABASE fast=true -a demo --as RED --name orders -- version=15",
     ] {
         platform.howdah(line);
         assert_eq!(
             platform.changes(),
             [
-                r#"POST /apps/demo/addons {"attachment":{"name":"RED"},"config":{"fast":true,"follow":"DATABASE","version":"15"},"name":"orders","plan":{"name":"heroku-postgresql"}}"#
+                r#"POST /apps/demo/addons {"attachment":{"name":"RED"},"config":{"fast":true,"fork":"DATABASE","version":"15"},"name":"orders","plan":{"name":"heroku-postgresql"}}"#
             ],
             "{line}"
         );

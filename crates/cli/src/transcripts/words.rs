@@ -191,7 +191,7 @@ fn help_pages_are_on_one_screen() {
       Apps       apps  config  releases  rollback  maintenance  access
       Databases  addons  pg
       Account    login  logout  whoami  auth  signup  keys
-      Operate    api
+      Operate    incidents  api
 
       howdah help COMMAND        what a command does, and what is below it
       howdah help commands       every command
@@ -247,6 +247,10 @@ fn help_pages_are_on_one_screen() {
       pg:wait                       Wait until databases can be used
       pg:psql                       Open psql on a database
       pg:promote                    Make a database the app's primary
+      pg:unfollow                   Make a follower writable, for good
+      pg:undelete                   Bring a removed database back
+      pg:protection                 Show what is archived of a database
+      pg:drill                      Prove that a database can be restored
       pg:credentials                Show or list credentials
       pg:credentials:url            Show how to connect
       pg:connection-pooling:attach  Give an app a URL whose clients share servers
