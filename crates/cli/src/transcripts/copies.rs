@@ -299,7 +299,6 @@ fn g20_unfollowing_tells_what_it_does_and_wants_the_apps_name() {
     exit 5
     "#);
     assert!(platform.changes().is_empty());
-    let mut answers = answers;
     answers.push((RED_INFO, 200, info(json!(GOLD_URL))));
     answers.push((RED_INFO, 200, info(Value::Null)));
     let platform = Platform::with(&answers);
