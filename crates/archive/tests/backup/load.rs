@@ -1,0 +1,71 @@
+//! While others write.
+
+use std::process::{Command, Stdio};
+
+use howdah_archive::backup::{self, Progress};
+use howdah_cluster::settings::PLATFORM_ROLE;
+use howdah_testkit::clusters::{majors, until};
+
+use crate::bed::{Bed, never};
+
+/// M12: what was committed before the backup ended is in what is restored of it, once WAL has been
+/// replayed, and everything is sound.
+#[tokio::test]
+async fn m12_a_backup_under_load_is_restored_whole() {
+    for installed in majors() {
+        let bed = Bed::new(&installed).await;
+        pgbench(&bed, &["-i", "-s", "2", "-q"]).wait().expect("fill");
+        let mut load = pgbench(&bed, &["-n", "-c", "3", "-T", "120"]);
+        until("pgbench writes", || async {
+            Bed::number(&bed.source, "select count(*) from pgbench_history").await > 10
+        })
+        .await;
+
+        let progress = Progress::default();
+        let taken = backup::take(&bed.timeline, &bed.taking(), &progress, &never()).await;
+        let backup = taken.expect("take a base backup");
+        assert!(backup.start < backup.stop && backup.began_at <= backup.ended_at);
+        assert!(backup.stored < backup.bytes && backup.bytes <= progress.done());
+        assert_eq!(backup.major, installed.version.major);
+        let committed = Bed::number(&bed.source, "select count(*) from pgbench_history").await;
+        load.kill().expect("end the load");
+        load.wait().expect("wait for it");
+        until("the load's sessions have ended", || async {
+            let sql = "select count(*) from pg_stat_activity where application_name = 'pgbench'";
+            Bed::number(&bed.source, sql).await == 0
+        })
+        .await;
+
+        let restored = bed.restore(&backup, "restored").await;
+        bed.start(&restored).await;
+        for sql in [
+            "select count(*) from pgbench_history",
+            "select coalesce(sum(delta), 0)::bigint from pgbench_history",
+            "select sum(abalance)::bigint from pgbench_accounts",
+            "select sum(hashtext(text))::bigint from numbers",
+        ] {
+            let (is, was) =
+                (Bed::number(&restored, sql).await, Bed::number(&bed.source, sql).await);
+            assert_eq!(is, was, "{sql}");
+        }
+        let there = Bed::number(&restored, "select count(*) from pgbench_history").await;
+        assert!(there >= committed, "{there} of {committed}");
+        let differ = "select sum(abalance)::bigint - (select sum(delta) from pgbench_history)::bigint \
+                      from pgbench_accounts";
+        assert_eq!(Bed::number(&restored, differ).await, 0, "transactions are whole");
+        bed.check(&restored).await;
+    }
+}
+
+fn pgbench(bed: &Bed, arguments: &[&str]) -> std::process::Child {
+    Command::new(bed.installed.bindir.join("pgbench"))
+        .args(arguments)
+        .args(["-U", PLATFORM_ROLE, "-h"])
+        .arg(&bed.source.socket_dir)
+        .arg("postgres")
+        .env("PGAPPNAME", "pgbench")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("run pgbench")
+}

@@ -1,0 +1,7 @@
+//! Base backups of real clusters, and restores of them.
+
+mod bed;
+mod broken;
+mod damaged;
+mod load;
+mod refused;
