@@ -206,7 +206,7 @@ async fn run(timeline: &Timeline, how: &Taking, progress: &Progress) -> Result<B
         let manifest = objects::get(timeline, &base.id, objects::MANIFEST).await?;
         wire.copy_in("UPLOAD_MANIFEST", &manifest).await?;
     }
-    let began_at = Timestamp::now();
+    let began_at = now();
     let id = BackupId::new(began_at);
     wire.query(&statement(how)).await?;
     let (start, tli) = position("BASE_BACKUP", &wire.rows(BEGIN).await?)?;
@@ -217,7 +217,7 @@ async fn run(timeline: &Timeline, how: &Taking, progress: &Progress) -> Result<B
     let sent = receive(&mut wire, &mut putting, progress).await?;
     let (stop, _) = position("BASE_BACKUP", &wire.rows(SILENCE).await?)?;
     wire.ready(SILENCE).await?;
-    let ended_at = Timestamp::now();
+    let ended_at = now();
     drop(wire);
 
     let cut = sent.cutter.finish()?;
@@ -226,6 +226,10 @@ async fn run(timeline: &Timeline, how: &Taking, progress: &Progress) -> Result<B
     }
     let manifest = Manifest::read(&sent.manifest)?;
     manifest.compare(&cut.sums)?;
+    if !manifest.reaches(start, stop) {
+        let what = format!("a manifest whose WAL is not from {start} to {stop}");
+        return Err(Error::Answer("BASE_BACKUP", what));
+    }
     cut.index.check(&manifest).map_err(|what| Error::Answer("BASE_BACKUP", what))?;
     let backup = Backup {
         id,
@@ -243,6 +247,11 @@ async fn run(timeline: &Timeline, how: &Taking, progress: &Progress) -> Result<B
         label: how.label.clone(),
     };
     putting.complete(backup, sent.manifest.into(), &cut.index).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "the moment is written down; nothing waits for it")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// What the server is.

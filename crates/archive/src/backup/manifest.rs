@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use howdah_model::lsn::{Lsn, Tli};
+use howdah_model::lsn::Lsn;
 use serde::Deserialize;
 
 use super::tar::is_within;
@@ -58,19 +58,16 @@ pub(crate) struct Manifest {
     /// Every file by its path.
     pub(crate) files: HashMap<String, Sum>,
     /// The WAL that makes the backup consistent.
-    pub(crate) wal: Vec<WalRange>,
+    wal: Vec<WalRange>,
 }
 
 /// A range of WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct WalRange {
-    #[serde(rename = "Timeline")]
-    pub(crate) tli: Tli,
+struct WalRange {
     #[serde(rename = "Start-LSN")]
-    pub(crate) start: Lsn,
+    start: Lsn,
     #[serde(rename = "End-LSN")]
-    pub(crate) end: Lsn,
+    end: Lsn,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +118,12 @@ impl Manifest {
             }
         }
         Ok(Self { files, wal: written.wal })
+    }
+
+    /// Whether its WAL begins and ends there.
+    pub(crate) fn reaches(&self, start: Lsn, end: Lsn) -> bool {
+        self.wal.iter().any(|range| range.start == start)
+            && self.wal.iter().any(|range| range.end == end)
     }
 
     /// Compares what came with what should have come.

@@ -47,7 +47,9 @@ impl Bed {
     }
 
     pub(crate) async fn connect(cluster: &Cluster) -> Connection {
-        cluster.connect("postgres", Limits::WORK).await.expect("connect")
+        let connection = cluster.connect("postgres", Limits::WORK).await.expect("connect");
+        connection.run("set search_path = public").await.expect("choose the schema");
+        connection
     }
 
     pub(crate) async fn sql(&self, sql: &str) {

@@ -19,11 +19,11 @@ async fn a_backup_that_is_broken_off_does_not_exist() {
     let mut broken = 0;
     for limit in (0..).map(|step: u64| step * 4_000_000) {
         let progress = Progress::default();
-        let how = bed.taking();
+        let (how, stop) = (bed.taking(), never());
         let done = tokio::select! {
             biased;
             () = reaches(&progress, limit) => None,
-            taken = backup::take(&bed.timeline, &how, &progress, &never()) => {
+            taken = backup::take(&bed.timeline, &how, &progress, &stop) => {
                 Some(taken.expect("take a base backup"))
             }
         };

@@ -14,7 +14,7 @@ use crate::bed::{Bed, never};
 async fn m12_a_backup_under_load_is_restored_whole() {
     for installed in majors() {
         let bed = Bed::new(&installed).await;
-        pgbench(&bed, &["-i", "-s", "2", "-q"]).wait().expect("fill");
+        assert!(pgbench(&bed, &["-i", "-s", "2", "-q"]).wait().expect("fill").success());
         let mut load = pgbench(&bed, &["-n", "-c", "3", "-T", "120"]);
         until("pgbench writes", || async {
             Bed::number(&bed.source, "select count(*) from pgbench_history").await > 10
@@ -64,6 +64,7 @@ fn pgbench(bed: &Bed, arguments: &[&str]) -> std::process::Child {
         .arg(&bed.source.socket_dir)
         .arg("postgres")
         .env("PGAPPNAME", "pgbench")
+        .env("PGOPTIONS", "-c search_path=public")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
