@@ -195,7 +195,7 @@ fn parse_url(text: &str) -> Result<Location, BadConfig> {
     let mut remote = Remote {
         provider,
         bucket: bucket.to_owned(),
-        prefix: parse_prefix(url.path())?,
+        prefix: parse_prefix(path(text))?,
         endpoint: None,
         region: None,
         account: None,
@@ -217,6 +217,13 @@ fn parse_file(url: &Url) -> Result<Location, BadConfig> {
     url.to_file_path()
         .map(Location::Directory)
         .map_err(|()| BadConfig::Url("file:// needs an absolute path".to_owned()))
+}
+
+/// The path as it was written: a URL's own has `..` resolved, and would be another than was meant.
+fn path(url: &str) -> &str {
+    let behind = url.split_once("://").map_or("", |(_, behind)| behind);
+    let behind = behind.split(['?', '#']).next().unwrap_or_default();
+    behind.split_once('/').map_or("", |(_, path)| path)
 }
 
 /// Names of objects are made of plain parts only, so that they are the same in every store.
@@ -286,6 +293,7 @@ mod tests {
             "s3://b:80/x",
             "s3://b/a//b",
             "s3://b/%2e%2e",
+            "s3://b/a/../c",
             "s3://b/a b",
             "s3://b?endpoint=nowhere",
             "s3://b?endpoint=ftp://x",

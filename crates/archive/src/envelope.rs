@@ -252,8 +252,11 @@ mod tests {
                     for bit in 0..8 {
                         let mut bad = sealed.clone();
                         bad[at] ^= 1 << bit;
+                        // Some bits of a zstd frame mean nothing.
                         let opened = open(bad, key.as_ref(), &place);
-                        assert!(opened.is_err(), "{how:?}: bit {bit} of byte {at}");
+                        let harmless = how != How::Plain && key.is_none();
+                        let found = opened.map_or_else(|_| true, |same| harmless && same == plain);
+                        assert!(found, "{how:?}: bit {bit} of byte {at}");
                     }
                     let cut = open(sealed[..at].to_vec(), key.as_ref(), &place);
                     assert!(cut.is_err(), "{how:?}: cut at {at}");
@@ -271,7 +274,8 @@ mod tests {
         let open = |key: Option<&Key>, place| open(sealed.clone(), key, place);
         assert!(open(Some(&key(1)), &place).is_ok());
         assert!(matches!(open(Some(&key(2)), &place), Err(Error::Corrupt { .. })));
-        assert!(matches!(open(Some(&key(1)), &Place::probe("y")), Err(Error::Corrupt { .. })));
+        let other = Place::probe("y");
+        assert!(matches!(open(Some(&key(1)), &other), Err(Error::Corrupt { .. })));
         assert!(matches!(open(None, &place), Err(Error::KeyNeeded { .. })));
         assert_ne!(fingerprint(&key(1)), fingerprint(&key(2)));
     }
@@ -280,7 +284,7 @@ mod tests {
     fn what_is_not_encrypted_is_refused_where_all_is() {
         let place = Place::probe("x");
         let sealed = seal(b"content", How::Plain, None, &place).expect("seal");
-        let opened = super::open(sealed, Some(&key(1)), &place);
+        let opened = open(sealed, Some(&key(1)), &place);
         assert!(matches!(opened, Err(Error::NotEncrypted { .. })));
     }
 }

@@ -245,6 +245,15 @@ impl Store {
         }
     }
 
+    /// Removes what writers on this machine left when they died in the middle of a put, when it is
+    /// older than that. It was never visible. Empty directories go too.
+    pub(crate) async fn sweep(&self, directory: &Place, older: Duration) -> Result<(), Error> {
+        match &self.0.directory {
+            Some(root) => backend::sweep(root, directory, older).await,
+            None => Ok(()),
+        }
+    }
+
     async fn delete_each(&self, places: &[Place]) -> Result<(), Error> {
         for place in places {
             let path = self.path(place);

@@ -1,7 +1,7 @@
 //! WAL by its names: segments of 16 MB, history files, and what else PostgreSQL archives.
 
 mod fetching;
-mod history;
+pub(crate) mod history;
 pub mod index;
 mod putting;
 

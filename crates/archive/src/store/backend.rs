@@ -1,7 +1,7 @@
 //! The object stores that an archive can be in.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -129,4 +129,51 @@ pub(super) async fn sync_parents(directory: &Path, places: &[Place]) -> Result<(
         Ok(())
     })
     .await
+}
+
+/// Removes what writers that died have left: files whose names end with `#` and a number.
+pub(super) async fn sweep(root: &Path, directory: &Place, older: Duration) -> Result<(), Error> {
+    let top = root.join(directory.as_str());
+    blocking(directory, move || {
+        sweep_below(&top, older).map_err(|source| Error::File { path: top, source })
+    })
+    .await
+}
+
+fn sweep_below(directory: &Path, older: Duration) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let gone = if path.is_dir() {
+            sweep_below(&path, older)
+        } else if is_staged(&path) && is_older(&path, older)? {
+            fs::remove_file(&path)
+        } else {
+            Ok(())
+        };
+        match gone {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    // Only succeeds when it is empty, and a put makes it again.
+    let _ = fs::remove_dir(directory);
+    Ok(())
+}
+
+fn is_staged(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let number = name.rsplit_once('#').map(|(_, number)| number);
+    number.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_older(path: &Path, than: Duration) -> io::Result<bool> {
+    match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Ok(at) => Ok(at.elapsed().is_ok_and(|age| age >= than)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }

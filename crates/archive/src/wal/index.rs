@@ -100,6 +100,12 @@ impl WalIndex {
         self.lines.iter().map(|(tli, line)| (*tli, line))
     }
 
+    /// Whether a segment is there as a whole.
+    #[must_use]
+    pub fn has(&self, segment: Segment) -> bool {
+        self.lines.get(&segment.tli).is_some_and(|line| line.has(segment.number))
+    }
+
     /// The newest of PostgreSQL's timelines that anything is there of.
     #[must_use]
     pub fn newest(&self) -> Option<Tli> {
@@ -249,3 +255,6 @@ fn add(gaps: &mut Vec<Gap>, segment: Segment) {
         _ => gaps.push(Gap::Segments { first: segment, last: segment }),
     }
 }
+
+#[cfg(test)]
+mod tests;
