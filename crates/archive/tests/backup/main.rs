@@ -2,6 +2,8 @@
 
 mod bed;
 mod broken;
+mod chain;
 mod damaged;
 mod load;
 mod refused;
+mod standby;
