@@ -179,3 +179,71 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As PostgreSQL writes it, with the checksum that fits.
+    fn written(files: &str) -> String {
+        let text = format!(
+            "{{ \"PostgreSQL-Backup-Manifest-Version\": 2,\n\"System-Identifier\": 7,\n\
+             \"Files\": [\n{files}\n],\n\"WAL-Ranges\": [\n{{ \"Timeline\": 1, \
+             \"Start-LSN\": \"0/2000028\", \"End-LSN\": \"0/2000120\" }}\n],\n"
+        );
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{text}\"Manifest-Checksum\": \"{hex}\"}}\n")
+    }
+
+    fn file(path: &str) -> String {
+        format!(
+            "{{ {path}, \"Size\": 9, \"Last-Modified\": \"2026-11-20 09:31:07 GMT\", \
+             \"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"839206e3\" }}"
+        )
+    }
+
+    #[test]
+    fn it_is_read_and_compared() {
+        let text =
+            written(&[file("\"Path\": \"a\""), file("\"Encoded-Path\": \"62\"")].join(",\n"));
+        let manifest = Manifest::read(text.as_bytes()).expect("a good manifest");
+        assert!(manifest.reaches(Lsn(0x200_0028), Lsn(0x200_0120)));
+        assert!(!manifest.reaches(Lsn(0x200_0028), Lsn(0x200_0121)));
+        let sum = Sum { size: 9, crc: crc32c::crc32c(b"123456789") };
+        let came = |sums: &[(&str, Sum)]| {
+            manifest.compare(&sums.iter().map(|(path, sum)| ((*path).to_owned(), *sum)).collect())
+        };
+        assert_eq!(came(&[("a", sum), ("b", sum)]), Ok(()));
+        assert_eq!(came(&[("a", sum)]), Err(Disagrees::Missing("b".to_owned())));
+        let unknown = came(&[("a", sum), ("b", sum), ("c", sum)]);
+        assert_eq!(unknown, Err(Disagrees::Unknown("c".to_owned())));
+        let other = came(&[("a", sum), ("b", Sum { crc: 1, ..sum })]);
+        assert_eq!(other, Err(Disagrees::Checksum("b".to_owned())));
+        let longer = came(&[("a", Sum { size: 10, ..sum }), ("b", sum)]);
+        assert!(matches!(longer, Err(Disagrees::Size { is: 10, should: 9, .. })));
+    }
+
+    #[test]
+    fn what_was_changed_or_leads_elsewhere_is_refused() {
+        let good = written(&file("\"Path\": \"a\""));
+        let changed = good.replace("\"Size\": 9", "\"Size\": 8");
+        assert_eq!(Manifest::read(changed.as_bytes()).err(), Some(BadManifest::Checksum));
+        let newer = good.replace("Version\": 2", "Version\": 3");
+        assert_eq!(Manifest::read(newer.as_bytes()).err(), Some(BadManifest::Version(3)));
+        for bad in [
+            file("\"Path\": \"../a\""),
+            file("\"Path\": \"/a\""),
+            file("\"Encoded-Path\": \"f\""),
+            file("\"Other\": \"a\""),
+            file("\"Path\": \"a\"").replace("CRC32C", "SHA256"),
+            [file("\"Path\": \"a\""), file("\"Path\": \"a\"")].join(","),
+        ] {
+            let read = Manifest::read(written(&bad).as_bytes());
+            assert!(matches!(read, Err(BadManifest::Unreadable(_))), "{bad}");
+        }
+        for cut in 0..good.len() - 1 {
+            assert!(Manifest::read(&good.as_bytes()[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+}

@@ -183,3 +183,90 @@ fn number(field: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
     u64::from_str_radix(digits, 8).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(path: &str, kind: u8, size: u64) -> Vec<u8> {
+        let mut header = vec![0; BLOCK];
+        header[..path.len()].copy_from_slice(path.as_bytes());
+        header[124..136].copy_from_slice(format!("{size:011o}\0").as_bytes());
+        header[148..156].copy_from_slice(b"        ");
+        header[156] = kind;
+        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        header
+    }
+
+    fn archive(files: &[Vec<u8>]) -> Vec<u8> {
+        let mut archive = header("base/", b'5', 0);
+        for (number, content) in files.iter().enumerate() {
+            archive.extend(header(&format!("base/{number}"), b'0', content.len() as u64));
+            archive.extend(content);
+            archive.resize(archive.len().next_multiple_of(BLOCK), 0);
+        }
+        archive.resize(archive.len() + 2 * BLOCK, 0);
+        archive
+    }
+
+    fn read(chunks: &[&[u8]]) -> Result<Vec<(String, Vec<u8>)>, BadTar> {
+        let (mut tar, mut files, mut ended) = (Tar::new(), Vec::new(), 0);
+        let whole = chunks.concat();
+        for chunk in chunks {
+            tar.feed(chunk, &mut |event| match event {
+                Event::Directory(path) => assert_eq!(path, "base"),
+                Event::File(path, _) => files.push((path.to_owned(), Vec::new())),
+                Event::Content(bytes, at) => {
+                    let at = usize::try_from(at).expect("small");
+                    assert_eq!(&whole[at..at + bytes.len()], bytes, "the place in the stream");
+                    files.last_mut().expect("a file").1.extend_from_slice(bytes);
+                }
+                Event::End => ended += 1,
+            })?;
+        }
+        tar.finish()?;
+        assert_eq!(ended, files.len());
+        Ok(files)
+    }
+
+    proptest! {
+        #[test]
+        fn files_come_out_however_the_stream_is_cut(
+            files in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1500), 0..5),
+            cuts in prop::collection::vec(1usize..700, 0..40),
+        ) {
+            let archive = archive(&files);
+            let (mut chunks, mut rest) = (Vec::new(), archive.as_slice());
+            for cut in cuts {
+                let (chunk, left) = rest.split_at(cut.min(rest.len()));
+                chunks.push(chunk);
+                rest = left;
+            }
+            chunks.push(rest);
+            let read = read(&chunks).expect("a good archive");
+            let contents: Vec<_> = read.into_iter().map(|(_, content)| content).collect();
+            prop_assert_eq!(contents, files);
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_cut_or_leads_elsewhere_is_refused() {
+        let good = archive(&[vec![7; 700], Vec::new()]);
+        for at in (0..BLOCK).chain(BLOCK..2 * BLOCK) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x55;
+            assert!(read(&[&bad]).is_err(), "byte {at}");
+        }
+        assert_eq!(read(&[&good[..3 * BLOCK]]), Err(BadTar::Cut("base/0".to_owned())));
+        let more = [good, vec![1]].concat();
+        assert_eq!(read(&[&more]), Err(BadTar::Trailing));
+        for path in ["../etc/passwd", "/etc/passwd", "base//1", "base/../../1", "."] {
+            let bad = header(path, b'0', 0);
+            assert_eq!(read(&[&bad]), Err(BadTar::Path(path.to_owned())));
+        }
+        assert_eq!(read(&[&header("link", b'2', 0)]), Err(BadTar::Kind("link".to_owned())));
+    }
+}
