@@ -119,9 +119,17 @@ impl fmt::Display for Place {
 /// The name of the object that makes a base backup complete.
 pub(crate) const BACKUP: &str = "backup.json";
 
+/// Which run of PostgreSQL a part of a segment is of. A crash can leave a record half written, whose
+/// place is written anew afterwards: parts of two runs may differ, and the later run is right. A
+/// later one has a higher number, and begins with byte 0 of its segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
 /// A part of a segment: bytes `from` up to and without `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Piece {
+    /// The run that it is of.
+    pub generation: Generation,
     /// Its first byte.
     pub from: u32,
     /// The first byte behind it.
@@ -131,14 +139,19 @@ pub struct Piece {
 impl Piece {
     /// Reads the name of an object; nothing else than what is written here is one.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        let (from, to) = name.split_once('-')?;
-        let (from, to) = (wal::hex(from)?, wal::hex(to)?);
-        (from < to && u64::from(to) <= wal::SEGMENT_SIZE).then_some(Self { from, to })
+        let mut numbers = name.split('-').map(wal::hex);
+        let mut number = || numbers.next().flatten();
+        let (high, low, from, to) = (number()?, number()?, number()?, number()?);
+        let generation = Generation(u64::from(high) << 32 | u64::from(low));
+        let is_all = numbers.next().is_none();
+        (is_all && from < to && u64::from(to) <= wal::SEGMENT_SIZE)
+            .then_some(Self { generation, from, to })
     }
 }
 
 impl fmt::Display for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08X}-{:08X}", self.from, self.to)
+        let (high, low) = (self.generation.0 >> 32, self.generation.0 & 0xffff_ffff);
+        write!(f, "{high:08X}-{low:08X}-{:08X}-{:08X}", self.from, self.to)
     }
 }

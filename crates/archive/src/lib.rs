@@ -21,7 +21,7 @@ pub use archive::{Archive, Checked};
 pub use config::{BadConfig, Config, Credentials, Key, Location, Provider, Remote};
 pub use error::Error;
 pub use expiry::{Expired, Expiry};
-pub use layout::Piece;
+pub use layout::{Generation, Piece};
 pub use store::Stored;
 pub use timeline::{About, Timeline};
 pub use wal::index::{Gap, Line, WalIndex};

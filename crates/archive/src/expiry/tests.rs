@@ -3,7 +3,7 @@ use howdah_model::version::Major;
 use proptest::prelude::*;
 
 use super::*;
-use crate::layout::Piece;
+use crate::layout::{Generation, Piece};
 use crate::wal::SEGMENT_SIZE;
 use crate::wal::history::Switch;
 
@@ -94,7 +94,7 @@ impl History {
                 self.happen(Event::Segments(1));
             }
             Event::Tail { whole } => {
-                let piece = Piece { from: 0, to: 8192 };
+                let piece = Piece { generation: Generation(1), from: 0, to: 8192 };
                 self.put(Place::tail(self.id, self.segment(), piece));
                 if whole {
                     self.happen(Event::Segments(1));

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use howdah_model::lsn::Tli;
 use uuid::Uuid;
 
-use super::index::{WalIndex, contiguous, tail_name};
+use super::index::{WalIndex, contiguous, newest, tail_name};
 use super::{SEGMENT_SIZE, Segment, WalName, history};
 use crate::error::Error;
 use crate::layout::{Piece, Place};
@@ -104,9 +104,8 @@ impl Timeline {
         if valid_to == 0 {
             return Ok(None);
         }
-        let mut wanted: Vec<Piece> =
-            pieces.into_iter().filter(|piece| piece.to <= valid_to).collect();
-        wanted.sort_unstable();
+        let wanted = newest(&pieces).into_iter().filter(|piece| piece.to <= valid_to);
+        let wanted: Vec<Piece> = wanted.collect();
         let parts = stream::iter(wanted).map(|piece| self.part(segment, piece)).buffered(AT_ONCE);
         let parts: Vec<_> = match parts.try_collect().await {
             // They go when the whole has come.

@@ -224,11 +224,19 @@ impl Line {
     }
 }
 
-/// How far parts reach from the beginning without a hole.
-pub(crate) fn contiguous(pieces: &[Piece]) -> u32 {
-    let mut pieces = pieces.to_vec();
+/// The parts of the newest run that has the beginning, in order.
+pub(crate) fn newest(pieces: &[Piece]) -> Vec<Piece> {
+    let begins = pieces.iter().filter(|piece| piece.from == 0);
+    let newest = begins.map(|piece| piece.generation).max();
+    let of_it = |piece: &&Piece| Some(piece.generation) == newest;
+    let mut pieces: Vec<_> = pieces.iter().filter(of_it).copied().collect();
     pieces.sort_unstable();
-    pieces.iter().fold(0, |end, piece| if piece.from <= end { end.max(piece.to) } else { end })
+    pieces
+}
+
+/// How far the parts of the newest run reach from the beginning without a hole.
+pub(crate) fn contiguous(pieces: &[Piece]) -> u32 {
+    newest(pieces).iter().fold(0, |end, piece| if piece.from <= end { end.max(piece.to) } else { end })
 }
 
 /// The name below `tail`: the segment and the part.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{SEGMENT_SIZE, Segment, WalName};
 use crate::envelope::How;
 use crate::error::Error;
-use crate::layout::{Piece, Place};
+use crate::layout::{Generation, Piece, Place};
 use crate::store::{Stored, blocking};
 use crate::timeline::Timeline;
 
@@ -31,7 +31,7 @@ impl Timeline {
     }
 
     /// Puts a part of the segment that is being written: what is durable in it from a byte on. Parts
-    /// may come in any order and overlap; what they say of one byte must be the same.
+    /// of one generation may come in any order and overlap; what they say of one byte must be the same.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the same part is there with other content, [`Error::Unfit`] when it
@@ -39,6 +39,7 @@ impl Timeline {
     pub async fn put_tail(
         &self,
         segment: Segment,
+        generation: Generation,
         from: u32,
         content: Bytes,
     ) -> Result<Stored, Error> {
@@ -54,7 +55,7 @@ impl Timeline {
             return Err(unfit("it does not begin as that segment does"));
         }
         let to = u32::try_from(to).map_err(|_| unfit("it is too long"))?;
-        let place = Place::tail(self.id, segment, Piece { from, to });
+        let place = Place::tail(self.id, segment, Piece { generation, from, to });
         self.store.put_new(&place, content, How::Fast).await
     }
 

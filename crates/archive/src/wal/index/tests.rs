@@ -1,6 +1,7 @@
 use jiff::Timestamp;
 
 use super::*;
+use crate::layout::Generation;
 
 fn index(names: &[&str]) -> WalIndex {
     let id = TimelineId::new();
@@ -23,7 +24,7 @@ fn of(tli: u32, numbers: &[u64], tails: &[(u64, u32, u32)]) -> WalIndex {
     let mut names: Vec<_> = numbers.iter().map(|number| whole(tli, *number)).collect();
     names.extend(tails.iter().map(|(number, from, to)| {
         let segment = Segment { tli: Tli(tli), number: *number };
-        format!("tail/{segment}/{}", Piece { from: *from, to: *to })
+        format!("tail/{segment}/{}", Piece { generation: Generation(7), from: *from, to: *to })
     }));
     index(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -94,11 +95,26 @@ fn what_is_no_name_of_ours_is_not_seen() {
     let index = index(&[
         "wal/00000001/000000010000000000000001.part",
         "wal/00000001/README",
-        "tail/000000010000000000000001/00000000-00000000",
-        "tail/000000010000000000000001/00000000-01000001",
+        "tail/000000010000000000000001/00000000-00000001",
+        "tail/000000010000000000000001/00000000-00000007-00000000-00000000",
+        "tail/000000010000000000000001/00000000-00000007-00000000-01000001",
+        "tail/000000010000000000000001/00000000-00000007-00000000-00000001-00000002",
         "tail/000000010000000000000001/0-1",
-        "tail/x/00000000-00000001",
+        "tail/x/00000000-00000007-00000000-00000001",
         "other/000000010000000000000001",
     ]);
     assert_eq!(index, WalIndex::default());
+}
+
+/// What was written after a crash stands, also where less of it is there yet.
+#[test]
+fn parts_of_the_newest_run_count() {
+    let piece = |generation, from, to| Piece { generation: Generation(generation), from, to };
+    let old = [piece(1, 0, 100), piece(1, 100, 300)];
+    assert_eq!(contiguous(&old), 300);
+    let both = [old[0], piece(2, 0, 180), old[1], piece(2, 180, 190), piece(2, 200, 400)];
+    assert_eq!(contiguous(&both), 190);
+    assert_eq!(newest(&both).len(), 3);
+    // A run whose beginning is not there says nothing.
+    assert_eq!(contiguous(&[old[0], piece(2, 100, 180)]), 100);
 }
