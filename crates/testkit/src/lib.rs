@@ -2,7 +2,9 @@
 //! own below HOWDAH_TEST_TMP (or the system's directory for temporary files).
 
 pub mod clusters;
+pub mod faults;
 pub mod pair;
 pub mod platform;
+pub mod s3;
 pub mod scratch;
 pub mod servers;
