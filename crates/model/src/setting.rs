@@ -81,7 +81,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "HOWDAH_ARCHIVE_URL",
         default: "a directory below HOWDAH_HOME",
-        means: "object store for WAL, base backups and dumps: not used yet",
+        means: "where WAL and base backups go: a directory, or s3://bucket/prefix, gs://…, az://… with \
+                ?endpoint=URL&region=NAME&account=NAME; credentials come from AWS_*, GOOGLE_* or AZURE_*",
+    },
+    Setting {
+        name: "HOWDAH_ARCHIVE_KEY",
+        default: "the archive is not encrypted",
+        means: "key that the archive is encrypted with from its beginning: 32 bytes in base64. Without \
+                it nothing can be restored: keep a copy elsewhere",
     },
     Setting {
         name: "HOWDAH_PG_BINDIRS",
