@@ -8,7 +8,7 @@ pub mod commands;
 pub mod connection;
 pub mod control_data;
 pub mod copy;
-pub mod copy_running;
+mod copy_running;
 pub mod databases;
 pub mod durable;
 pub mod extension_share;
@@ -30,6 +30,7 @@ pub mod template;
 
 pub use cluster::Cluster;
 pub use connection::{Connection, SqlError};
+pub use copy_running::{Copied, copy_running};
 pub use mode::{Mode, Recovery, RecoveryTarget, Standby};
 pub use postmaster::{Postmaster, StopMode};
 pub use run_as::RunAs;

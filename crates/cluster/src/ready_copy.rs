@@ -51,7 +51,7 @@ impl Template {
         durable::remove_dir(&beside)?;
         durable::remove_dir(copy)?;
         let copied = copy::tree(self.data(), &beside, run_as, stop)
-            .and_then(|()| durable::rename(&beside, copy));
+            .and_then(|_| durable::rename(&beside, copy));
         if copied.is_err() {
             // The first error is the one to tell; the next attempt cleans again.
             let _ = durable::remove_dir(&beside);

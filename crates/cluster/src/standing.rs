@@ -51,7 +51,7 @@ select case when pg_is_in_recovery() \
                              (select received_tli from pg_stat_wal_receiver))::text \
              from pg_control_checkpoint() c, pg_control_recovery() r) \
        else substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8) end, \
-       pg_is_in_recovery()";
+       pg_is_in_recovery(), (extract(epoch from clock_timestamp()) * 1000000)::bigint";
 
 const RECEIVING: &str = "\
 select status = 'streaming', flushed_lsn::text, \
@@ -83,7 +83,7 @@ impl Cluster {
         let lsn = row.get::<_, Option<&str>>(0).unwrap_or("0/0");
         let radix = if row.get(3) { 10 } else { 16 };
         Ok(Position {
-            at: Timestamp::now(),
+            at: Timestamp::from_microsecond(row.get(4)).map_err(|_| strange("time"))?,
             tli: Tli(u32::from_str_radix(row.get(2), radix).map_err(|_| strange("timeline"))?),
             lsn: lsn.parse().map_err(|_| strange("place in WAL"))?,
             next_xid: row.get::<_, &str>(1).parse().map_err(|_| strange("transaction number"))?,

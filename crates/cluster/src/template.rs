@@ -94,7 +94,7 @@ impl Template {
         let beside = durable::beside(data);
         durable::remove_dir(&beside)?;
         let copied = copy::tree(&self.data, &beside, run_as, &|| false)
-            .and_then(|()| durable::remove_file(&beside.join(MARK)))
+            .and_then(|_| durable::remove_file(&beside.join(MARK)))
             .and_then(|()| durable::rename(&beside, data));
         if copied.is_err() {
             // The first error is the one to tell; the next attempt cleans again.

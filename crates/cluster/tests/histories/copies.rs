@@ -1,0 +1,138 @@
+//! G27: copies of a running server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use howdah_cluster::{RunAs, StopMode};
+use howdah_testkit::clusters::majors;
+use tokio::task::JoinSet;
+
+use super::*;
+
+/// Commits rows that are numbered from 1 until it is told to stop, and makes checkpoints and new
+/// segments of WAL as it goes.
+struct Writer {
+    committed: Arc<AtomicI64>,
+    stop: Arc<AtomicBool>,
+    task: JoinSet<()>,
+}
+
+impl Writer {
+    async fn begin(cluster: &Cluster) -> Self {
+        run(cluster, "create table rows (n bigint primary key, filler text)").await;
+        let (committed, stop) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicBool::new(false)));
+        let mut task = JoinSet::new();
+        let (cluster, count, end) = (cluster.clone(), Arc::clone(&committed), Arc::clone(&stop));
+        task.spawn(async move {
+            let session = session(&cluster).await;
+            for n in 1_i64.. {
+                if end.load(Ordering::SeqCst) {
+                    return;
+                }
+                let insert = format!("insert into rows values ({n}, repeat('x', 2000))");
+                session.run(&insert).await.unwrap();
+                count.store(n, Ordering::SeqCst);
+                if n % 50 == 0 {
+                    // WAL that nobody keeps is gone after two checkpoints.
+                    session.run("select pg_switch_wal()").await.unwrap();
+                    session.run("checkpoint").await.unwrap();
+                }
+            }
+        });
+        Self { committed, stop, task }
+    }
+
+    fn committed(&self) -> i64 {
+        self.committed.load(Ordering::SeqCst)
+    }
+
+    async fn end(mut self) -> i64 {
+        self.stop.store(true, Ordering::SeqCst);
+        self.task.join_next().await.unwrap().unwrap();
+        self.committed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g27_a_copy_that_is_made_while_rows_are_written_has_all_that_was_committed_before() {
+    for major in majors() {
+        let home = Home::new();
+        let little = [("max_wal_size", "32MB"), ("min_wal_size", "32MB"), ("wal_keep_size", "0")];
+        let source = running(&home, &major, "a", &little).await;
+        let writer = Writer::begin(&source).await;
+        for turn in 0..4 {
+            while writer.committed() < 100 * (turn + 1) {
+                tokio::task::yield_now().await;
+            }
+            let before = writer.committed();
+            let (copy, of) = copied(&source, &home, &format!("b{turn}"), &small()).await;
+            let after = writer.committed();
+            assert!(of.start < of.stop && of.tli.0 == 1, "{of:?}");
+            start_as(&copy, &Mode::Primary).await;
+            let rows = number(&copy, "select count(*) from rows").await;
+            let last = number(&copy, "select max(n) from rows").await;
+            assert_eq!(rows, last, "the copy has a hole");
+            assert!(before <= last && last <= after + 1, "{before} {last} {after}");
+            run(&copy, "insert into rows values (-1)").await;
+            if turn == 0 {
+                // It is whole: it can be killed, and started again.
+                kill(&copy).await;
+                start_as(&copy, &Mode::Primary).await;
+                assert_eq!(number(&copy, "select count(*) from rows").await, rows + 1);
+            }
+            copy.stop(StopMode::Fast, PATIENCE).await.unwrap();
+        }
+        let all = writer.end().await;
+        assert_eq!(number(&source, "select count(*) from rows").await, all, "none of the copies'");
+        assert_eq!(number(&source, "select count(*) from pg_replication_slots").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_broken_off_or_fails_leaves_nothing_behind() {
+    let home = Home::new();
+    let source = home.running(&majors()[0], "a").await;
+    let to = home.cluster(&source.installed, "b");
+    let left = || std::fs::read_dir(to.data.parent().unwrap()).map_or(0, Iterator::count);
+    let stopped = Progress::default();
+    stopped.stop();
+    copy_running(&source, &to.data, &to.run_as, &stopped).await.unwrap_err();
+    assert_eq!(left(), 0);
+    // A future that is dropped at any time: here at its first wait, its second, and so on.
+    for polls in 1..40 {
+        let progress = Progress::default();
+        let mut copy = Box::pin(copy_running(&source, &to.data, &to.run_as, &progress));
+        for _ in 0..polls {
+            let step = tokio::time::timeout(Duration::from_millis(2), &mut copy).await;
+            if step.is_ok() {
+                return;
+            }
+        }
+        drop(copy);
+        howdah_testkit::clusters::until("nothing is left", || async {
+            let slots = number(&source, "select count(*) from pg_replication_slots").await;
+            slots == 0 && !to.data.exists()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_postgresql_or_no_primary_is_not_copied() {
+    let home = Home::new();
+    let source = home.running(&majors()[0], "a").await;
+    let to = home.cluster(&source.installed, "b");
+    std::os::unix::fs::symlink("/etc/passwd", source.data.join("base/stray")).unwrap();
+    let error =
+        copy_running(&source, &to.data, &to.run_as, &Progress::default()).await.unwrap_err();
+    assert!(format!("{error:#}").contains("neither a file"), "{error:#}");
+    assert!(!to.data.exists());
+    std::fs::remove_file(source.data.join("base/stray")).unwrap();
+    // As a file that the platform may not read would, on a disk that is going.
+    let nobody = RunAs::current().unwrap();
+    copy_running(&source, &to.data, &nobody, &Progress::default()).await.unwrap();
+    assert!(to.is_made());
+    for name in ["postmaster.pid", "postgresql.conf", "pg_hba.conf", "pg_ident.conf"] {
+        assert!(!to.data.join(name).exists(), "{name}");
+    }
+}

@@ -1,0 +1,181 @@
+//! G1, G3, G6: recoveries to a point.
+
+use std::path::Path;
+
+use howdah_cluster::{Recovery, RecoveryTarget, StartError, StopMode, canary};
+use howdah_model::lsn::Tli;
+use howdah_testkit::clusters::majors;
+use jiff::Timestamp;
+
+use super::*;
+
+/// A leader that archives by `cp`, a base backup of it, and rows with the times of their commits.
+struct Bed {
+    home: Home,
+    leader: Cluster,
+    archive: std::path::PathBuf,
+    base: Cluster,
+}
+
+impl Bed {
+    async fn new(major: &Installed) -> Self {
+        let home = Home::new();
+        let archive = home.path().join("archive of 100% \"it's\"");
+        home.run_as.make_dir(&archive).unwrap();
+        let quoted = howdah_cluster::commands::argument(&archive.display().to_string());
+        let archiving = [
+            ("archive_mode", "on"),
+            (
+                "archive_command",
+                &format!(
+                    "test ! -f {quoted}/%f && cp %p {quoted}/%f.new && mv {quoted}/%f.new {quoted}/%f"
+                ),
+            ),
+            ("track_commit_timestamp", "on"),
+        ];
+        let leader = running(&home, major, "a", &archiving).await;
+        run(&leader, "create table t (n bigint)").await;
+        let (base, _) = copied(&leader, &home, "base", &small()).await;
+        Self { home, leader, archive, base }
+    }
+
+    async fn archive_all(&self) {
+        let switch = "select pg_walfile_name(pg_switch_wal())";
+        let session = session(&self.leader).await;
+        let last: String = session.rows(switch, &[]).await.unwrap()[0].get(0);
+        let done = || self.archive.join(&last).exists();
+        howdah_testkit::clusters::until("WAL is archived", || async { done() }).await;
+    }
+
+    /// Another copy of the base backup.
+    async fn restored(&self, name: &str) -> Cluster {
+        let cluster = self.home.cluster(&self.base.installed, name);
+        std::fs::create_dir_all(cluster.data.parent().unwrap()).unwrap();
+        howdah_cluster::copy::tree(&self.base.data, &cluster.data, &cluster.run_as, &|| false)
+            .unwrap();
+        cluster.configure(&small()).await.unwrap();
+        cluster
+    }
+
+    fn mode(&self, target: RecoveryTarget) -> Mode {
+        let archive = howdah_cluster::commands::argument(&self.archive.display().to_string());
+        let restore_command = format!("cp {archive}/%f \"%p\"");
+        Mode::Recover(Recovery { restore_command, target, timeline: Some(Tli(1)) })
+    }
+}
+
+async fn rows(cluster: &Cluster) -> i64 {
+    number(cluster, "select count(*) from t").await
+}
+
+/// The times of the commits of all rows, in their order.
+async fn commit_times(leader: &Cluster) -> Vec<Timestamp> {
+    let times = "select (extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000000)::bigint \
+         from t order by n";
+    let session = session(leader).await;
+    let rows = session.rows(times, &[]).await.unwrap();
+    rows.iter().map(|row| Timestamp::from_microsecond(row.get(0)).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn g1_g3_a_recovery_to_any_instant_has_exactly_what_was_committed_until_then() {
+    for major in majors() {
+        let bed = Bed::new(&major).await;
+        let writes = session(&bed.leader).await;
+        for n in 1..=200 {
+            writes.run(&format!("insert into t values ({n})")).await.unwrap();
+        }
+        let times = commit_times(&bed.leader).await;
+        canary::commit(&writes).await.unwrap();
+        bed.archive_all().await;
+        // At a commit, a microsecond before it, and between two.
+        let micro = jiff::SignedDuration::from_micros(1);
+        let instants = (0..20).map(|turn| {
+            let at = times[turn * 9 + 5];
+            match turn % 3 {
+                0 => at,
+                1 => at - micro,
+                _ => at + jiff::SignedDuration::from_nanos(999),
+            }
+        });
+        for (turn, at) in instants.enumerate() {
+            let copy = bed.restored(&format!("r{turn}")).await;
+            let mode = bed.mode(RecoveryTarget::Time(at));
+            if turn % 4 == 0 {
+                // Killed on its way, or when it is there: it goes on, or is.
+                let _ = copy.start_as(&mode, Duration::from_millis(50 * turn as u64)).await;
+                if copy.postmaster().is_some() {
+                    kill(&copy).await;
+                }
+            }
+            start_as(&copy, &mode).await;
+            let right = times.iter().filter(|committed| **committed <= at).count();
+            assert_eq!(rows(&copy).await, i64::try_from(right).unwrap(), "{at}");
+            run(&copy, "insert into t values (0)").await;
+            // In the same mode again: what it has recovered to stays.
+            copy.stop(StopMode::Fast, PATIENCE).await.unwrap();
+            start_as(&copy, &mode).await;
+            assert_eq!(rows(&copy).await, i64::try_from(right + 1).unwrap());
+            copy.remove().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_wal_does_not_reach_or_that_is_before_the_backup_is_told_from_other_errors() {
+    for major in majors() {
+        let bed = Bed::new(&major).await;
+        run(&bed.leader, "insert into t values (1)").await;
+        let last = commit_times(&bed.leader).await[0];
+        bed.archive_all().await;
+        let copy = bed.restored("r").await;
+        let later = last + jiff::SignedDuration::from_secs(3600);
+        let error = copy.start_as(&bed.mode(RecoveryTarget::Time(later)), PATIENCE).await;
+        assert!(matches!(error, Err(StartError::NotReached)), "{error:?}");
+        // The same data can then be recovered to the end.
+        start_as(&copy, &bed.mode(RecoveryTarget::End)).await;
+        assert_eq!(rows(&copy).await, 1);
+        let copy = bed.restored("early").await;
+        let early = last - jiff::SignedDuration::from_secs(3600);
+        let error = copy.start_as(&bed.mode(RecoveryTarget::Time(early)), PATIENCE).await;
+        assert!(matches!(error, Err(StartError::BeforeConsistency)), "{error:?}");
+        let copy = bed.restored("immediate").await;
+        start_as(&copy, &bed.mode(RecoveryTarget::Immediate)).await;
+        assert_eq!(rows(&copy).await, 0);
+        let connection = session(&copy).await;
+        assert_eq!(copy.position(&connection).await.unwrap().tli, Tli(2));
+        let copy = bed.restored("bad").await;
+        std::fs::write(copy.data.join("PG_VERSION"), "7\n").unwrap();
+        let error = copy.start_as(&bed.mode(RecoveryTarget::End), PATIENCE).await;
+        assert!(matches!(error, Err(StartError::Ended(_))), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_recovery_lets_nobody_in_and_shows_how_far_it_is() {
+    let major = &majors()[0];
+    let bed = Bed::new(major).await;
+    run(&bed.leader, "insert into t values (1)").await;
+    bed.archive_all().await;
+    let copy = bed.restored("r").await;
+    // A command that waits until the test lets it go on.
+    let go = bed.home.path().join("go");
+    let wait = howdah_cluster::commands::argument(&go.display().to_string());
+    let mode = match bed.mode(RecoveryTarget::End) {
+        Mode::Recover(recovery) => Mode::Recover(Recovery {
+            restore_command: format!(
+                "until test -f {wait}; do sleep 0.02; done; {}",
+                recovery.restore_command
+            ),
+            ..recovery
+        }),
+        _ => unreachable!(),
+    };
+    let slow = copy.start_as(&mode, Duration::from_secs(1)).await;
+    assert!(matches!(slow, Err(StartError::TooSlow(_))), "{slow:?}");
+    assert!(copy.connect("postgres", Limits::LOOK).await.is_err());
+    std::fs::write(Path::new(&go), "").unwrap();
+    start_as(&copy, &mode).await;
+    assert_eq!(rows(&copy).await, 1);
+    assert_eq!(copy.recovering_segment(), None);
+}
