@@ -63,8 +63,9 @@ impl Postmaster {
         let mut lines = content.lines();
         let pid = Pid::from_raw(lines.next()?.trim().parse().ok()?)?;
         let phase = match lines.nth(6).map(str::trim) {
-            Some("ready" | "standby") => Phase::Ready,
+            Some("ready") => Phase::Ready,
             Some("stopping") => Phase::Stopping,
+            // Also `standby`: it recovers, and is none that can be read.
             Some(_) | None => Phase::Starting,
         };
         works_in(pid, data).then_some(Self { pid, phase })

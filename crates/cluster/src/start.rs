@@ -23,6 +23,8 @@ pub enum StartError {
     #[error("WAL ends before the moment that was to be recovered")]
     NotReached,
     /// What it was to recover to is before the base backup's end: an older base backup is needed.
+    /// PostgreSQL only notices when something was committed while the base backup was taken, so
+    /// whoever knows when it ended has to look before.
     #[error("the moment that was to be recovered is before the end of the base backup")]
     BeforeConsistency,
     /// It is not ready yet; it may still recover.

@@ -35,7 +35,18 @@ impl Bed {
         ];
         let leader = running(&home, major, "a", &archiving).await;
         run(&leader, "create table t (n bigint)").await;
-        let (base, _) = copied(&leader, &home, "base", &small()).await;
+        run(&leader, "create table noise ()").await;
+        let busy = async {
+            let session = session(&leader).await;
+            loop {
+                session.run("insert into noise default values").await.unwrap();
+            }
+        };
+        let settings = small();
+        let base = tokio::select! {
+            base = copied(&leader, &home, "base", &settings) => base.0,
+            () = busy => unreachable!(),
+        };
         Self { home, leader, archive, base }
     }
 
