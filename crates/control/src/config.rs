@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use howdah_model::plan::Catalogue;
+
 /// What the executable hands in, read from the environment.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Ready clusters kept on each server for the next database (`HOWDAH_POOL_SIZE`).
     pub pool_size: u32,
+    /// Which catalogue decides how long things are kept (`HOWDAH_PLANS`).
+    pub catalogue: Catalogue,
     /// Prefix of the names of second and further attachments (`HOWDAH_VAR_PREFIX`).
     pub var_prefix: String,
     /// The host that database URLs carry (`HOWDAH_GATEWAY_HOST`).
@@ -24,6 +28,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             pool_size: 1,
+            catalogue: Catalogue::default(),
             var_prefix: "HEROKU_POSTGRESQL".to_owned(),
             gateway_host: "127.0.0.1".to_owned(),
             gateway_port: 5433,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use howdah_model::agent::{InstanceState, Wanted};
+use howdah_model::agent::{Incarnation, InstanceState, Wanted};
 use howdah_model::database::{Database, Effect, Presence, Seen, State};
+use howdah_model::protection::FollowingBy;
 use howdah_store::databases::{self, Placed};
 use howdah_store::observations::{self, Observation};
 use howdah_store::{Tx, routes, wakes};
@@ -37,6 +38,13 @@ impl Facts {
         self.last.as_ref()?.participants.get(&participant)?.error.clone()
     }
 
+    /// The incarnation that was there the last time.
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
+        let database = &self.placed.database;
+        let participant = self.last.as_ref()?.participants.get(&database.participant_id?)?;
+        participant.databases.get(&database.name).map(|seen| seen.incarnation)
+    }
+
     /// What its participant says of the database.
     pub(crate) fn presence(&self, now: Timestamp) -> Presence {
         presence(&self.placed, self.last.as_deref().filter(|last| last.is_fresh(now)))
@@ -63,6 +71,13 @@ fn presence(placed: &Placed, fresh: Option<&Sighting>) -> Presence {
     };
     if participant.instance != InstanceState::Answering {
         return Presence::Unknown;
+    }
+    if let Some(following) = participant.following.as_ref().filter(|_| database.follows.is_some()) {
+        return match following.by {
+            FollowingBy::Stream | FollowingBy::Archive => Presence::Ready,
+            // It is being repaired.
+            FollowingBy::Rewind | FollowingBy::Clone => Presence::Unknown,
+        };
     }
     match participant.databases.get(&database.name) {
         Some(seen) if seen.incarnation < database.incarnation => Presence::Outdated,

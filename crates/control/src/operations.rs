@@ -7,12 +7,14 @@ mod promote;
 mod provision;
 mod publish;
 mod reset;
+mod unfollow;
 mod withdraw;
 
 use anyhow::{Context as _, Result};
 use howdah_model::agent::Wanted;
 use howdah_model::ids::OperationId;
-use howdah_model::operation::{Mark, Outcome, Wish};
+use howdah_model::operation::provision::{Arguments, Copied};
+use howdah_model::operation::{Mark, Operation as Kind, Outcome, Wish};
 use howdah_store::operations::{self, Operation};
 use howdah_store::{Connection, Tx, databases, releases};
 use jiff::Timestamp;
@@ -28,6 +30,8 @@ pub(crate) struct Facts {
     database: DatabaseFacts,
     /// Whether it has made its release.
     released: bool,
+    /// Of the making of a database: whose data it gets.
+    copy: Option<Copied>,
 }
 
 impl Facts {
@@ -58,7 +62,14 @@ async fn feel_one(control: &Control, conn: &mut Connection, id: OperationId) -> 
     let released = releases::made_by(conn, asked.app_id, id).await?;
     let mut placed = databases::list_placed(conn, &[asked.database_id.0]).await?;
     let placed = placed.pop().context("its database is not there")?;
-    Ok(Facts { asked, database: DatabaseFacts::new(control, placed), released })
+    let copy = match asked.kind {
+        Kind::Provision => {
+            let arguments = serde_json::from_value::<Arguments>(asked.arguments.clone());
+            arguments.context("read what the database is to be made from")?.copy
+        }
+        Kind::Reset | Kind::Promote | Kind::Unfollow | Kind::Destroy => None,
+    };
+    Ok(Facts { asked, database: DatabaseFacts::new(control, placed), released, copy })
 }
 
 /// Records how an operation stands after a change of state. `over` says whether it ended.

@@ -61,7 +61,7 @@ impl Control {
             insert(self, &mut tx, server, major, Part::Shared).await?;
         }
         for surplus in placement::surplus(&mut tx, server, major, i64::from(size)).await? {
-            participants::want_absent(&mut tx, surplus).await?;
+            participants::want_absent(&mut tx, surplus, self.now()).await?;
             participants::raise(&mut tx, surplus).await?;
         }
         Ok(tx.commit().await?)

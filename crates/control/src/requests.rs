@@ -1,6 +1,7 @@
 //! What people can ask for: every write that the API makes, each in one transaction, with errors
 //! for whoever asked. Nothing here waits for a machine longer than it is told to.
 
+mod copies;
 mod options;
 mod password;
 
@@ -15,11 +16,14 @@ pub mod collaborators;
 pub mod config;
 pub mod databases;
 pub mod error;
+pub mod following;
 pub mod keys;
 pub mod moves;
 pub mod pools;
+pub mod protection;
 pub mod releases;
 pub mod resolve;
+pub mod undelete;
 
 use howdah_store::Tx;
 use howdah_store::operations::{self, New, NotAdmitted};

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::servers::watch;
-use crate::{Control, engine, news, observations, pool, retention, routes};
+use crate::{Control, engine, erasing, incidents, news, observations, pool, retention, routes};
 
 impl Control {
     /// Works until it is cancelled: listens to the store, watches servers, moves machines, keeps
@@ -23,6 +23,8 @@ impl Control {
         begin(&mut parts, "pool", pool::run(control(), token()));
         begin(&mut parts, "observations", observations::run(control(), token()));
         begin(&mut parts, "retention", retention::run(control(), token()));
+        begin(&mut parts, "incidents", incidents::run(control(), token()));
+        begin(&mut parts, "erasing", erasing::run(control(), token()));
         begin(&mut parts, "engine", engine::run(control(), token()));
         let first = parts.join_next().await;
         child.cancel();

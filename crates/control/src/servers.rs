@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation};
-use howdah_model::ids::ParticipantId;
+use howdah_model::ids::{ParticipantId, TimelineId};
 use howdah_model::name::DatabaseName;
 use howdah_store::servers::Server;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,9 @@ pub trait Servers: Send + Sync {
         after: Option<u64>,
         wait: Duration,
     ) -> Answer<'a, ServerObservation>;
+
+    /// Lets an agent erase the archive of a timeline. That it is gone is told by its observations.
+    fn erase<'a>(&'a self, server: &'a Server, timeline: TimelineId) -> Answer<'a, ()>;
 
     /// Looks into one database now.
     fn look<'a>(

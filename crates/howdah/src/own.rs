@@ -237,7 +237,7 @@ Usage: eval \"$(howdah heroku-env)\"
         "explain" => {
             "Print the state tables of the platform's machines
 
-Usage: howdah explain [participant|database|provision|reset|promote|destroy]"
+Usage: howdah explain [participant|database|provision|reset|promote|unfollow|destroy]"
         }
         _ => return None,
     })

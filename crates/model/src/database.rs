@@ -30,7 +30,7 @@ use crate::participant::CONFIRM;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
-    /// Being made, or being emptied by a reset.
+    /// Being made or copied, or being emptied by a reset.
     Preparing,
     /// Sessions can be opened.
     Available,
@@ -100,10 +100,10 @@ impl Machine for Database {
         &[
             Row {
                 state: Preparing,
-                means: "being made, or being emptied by a reset",
+                means: "being made or copied, or being emptied by a reset",
                 looks_at: "whether the participant has it as it is wanted",
                 goes_to: &[Available, Unavailable, Removing],
-                deadline: Some((Duration::from_secs(3600), Unavailable)),
+                deadline: Some((Duration::from_secs(86_400), Unavailable)),
                 undo: Undo::Through(Removing),
             },
             Row {

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::machine::{Kind, Machine, Undo};
-use crate::operation::{destroy::Destroy, promote::Promote, provision::Provision, reset::Reset};
+use crate::operation::{
+    destroy::Destroy, promote::Promote, provision::Provision, reset::Reset, unfollow::Unfollow,
+};
 use crate::{database::Database, participant::Participant};
 
 /// One line of a table, with everything as text.
@@ -33,6 +35,7 @@ pub fn lines(kind: Kind) -> Vec<Line> {
         Kind::Provision => of::<Provision>(),
         Kind::Reset => of::<Reset>(),
         Kind::Promote => of::<Promote>(),
+        Kind::Unfollow => of::<Unfollow>(),
         Kind::Destroy => of::<Destroy>(),
     }
 }

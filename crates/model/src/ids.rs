@@ -63,4 +63,6 @@ id! {
     ServerId,
     /// Something asked for that takes time.
     OperationId,
+    /// Something that went wrong for a while.
+    IncidentId,
 }

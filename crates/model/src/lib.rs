@@ -8,6 +8,7 @@ pub mod database;
 pub mod explain;
 pub mod extension;
 pub mod ids;
+pub mod incident;
 pub mod lsn;
 pub mod machine;
 pub mod name;

@@ -40,6 +40,8 @@ pub enum Kind {
     Reset,
     /// The operation that makes a database an app's primary.
     Promote,
+    /// The operation that makes a follower a database of its own.
+    Unfollow,
     /// The operation that removes a database.
     Destroy,
 }
@@ -150,6 +152,9 @@ pub trait Machine {
 
 /// The reason of a change of state that a deadline brought about.
 pub const OVERDUE: &str = "the deadline of this state has passed";
+
+/// The reason of a change of state when what is waited for stands still.
+pub const STALLED: &str = "it makes no progress";
 
 /// How soon to look again while something is on its way. What happens in between wakes the machine
 /// earlier; this is only the bound for a message that was lost.

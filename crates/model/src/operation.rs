@@ -5,6 +5,7 @@ pub mod destroy;
 pub mod promote;
 pub mod provision;
 pub mod reset;
+pub mod unfollow;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub enum Operation {
     Reset,
     /// Make a database an app's primary.
     Promote,
+    /// Make a follower a database of its own.
+    Unfollow,
     /// Remove a database.
     Destroy,
 }
@@ -46,6 +49,7 @@ impl Operation {
             Self::Provision => Kind::Provision,
             Self::Reset => Kind::Reset,
             Self::Promote => Kind::Promote,
+            Self::Unfollow => Kind::Unfollow,
             Self::Destroy => Kind::Destroy,
         }
     }
@@ -112,15 +116,17 @@ pub enum Admission {
 #[must_use]
 pub fn admit(running: Operation, new: Operation) -> Admission {
     use Admission::{Refused, Supersedes, Together};
-    use Operation::{Destroy, Promote, Provision, Reset};
+    use Operation::{Destroy, Promote, Provision, Reset, Unfollow};
     match (running, new) {
         (Destroy, _) => Refused("it is being destroyed"),
-        (Provision | Reset | Promote, Destroy) => Supersedes,
+        (Provision | Reset | Promote | Unfollow, Destroy) => Supersedes,
         (_, Provision) => Refused("it exists already"),
-        (Provision, Reset) => Refused("it is still being made"),
+        (Provision, Reset | Unfollow) => Refused("it is still being made"),
         (Provision | Reset, Promote) => Together,
-        (Reset, Reset) => Refused("it is being reset already"),
-        (Promote, Reset) => Together,
+        (Reset, Reset | Unfollow) => Refused("it is being reset already"),
+        (Promote, Reset | Unfollow) => Together,
+        (Unfollow, Reset | Promote) => Refused("it is being made a database of its own"),
+        (Unfollow, Unfollow) => Refused("it is being unfollowed already"),
         (Promote, Promote) => Refused("it is being promoted already"),
     }
 }

@@ -124,6 +124,8 @@ impl Machine for Participant {
         use State::*;
         const MINUTE: Duration = Duration::from_secs(60);
         const HOUR: Duration = Duration::from_secs(3600);
+        // A copy of much data takes its time; the operation that wants it watches its progress.
+        const DAY: Duration = Duration::from_secs(86_400);
         &[
             Row {
                 state: Requested,
@@ -138,7 +140,7 @@ impl Machine for Participant {
                 means: "the agent makes it",
                 looks_at: "whether it answers with all that the spec wants in it",
                 goes_to: &[Available, Removing, NeedsOperator],
-                deadline: Some((HOUR, NeedsOperator)),
+                deadline: Some((DAY, NeedsOperator)),
                 undo: Undo::Through(Removing),
             },
             Row {

@@ -1,6 +1,9 @@
 //! The plan catalogue: data in one place (C23–C25, C40).
 
 use std::fmt;
+use std::time::Duration;
+
+use crate::protection::Protection;
 
 /// A family of plans with the same promises.
 #[derive(
@@ -29,6 +32,28 @@ pub enum Tier {
     Premium,
     /// As premium, with a longer rollback window.
     Enterprise,
+}
+
+/// Which catalogue decides how long things are kept.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum Catalogue {
+    /// The book's.
+    #[default]
+    Book,
+    /// Today's.
+    Today,
 }
 
 /// Whether a plan has a thing.
@@ -68,6 +93,34 @@ impl Tier {
             Self::Standard => promise(60, 1, false),
             Self::Premium => promise(15, 7 * 24, true),
             Self::Enterprise => promise(15, 30 * 24, true),
+        }
+    }
+
+    /// How far back `--rollback` reaches; zero where it is not offered (G6).
+    #[must_use]
+    pub fn rollback(self, catalogue: Catalogue) -> Duration {
+        let hours = match (self, catalogue) {
+            (Self::Standard, Catalogue::Today) => 4 * 24,
+            _ => self.features().rollback_hours,
+        };
+        Duration::from_secs(u64::from(hours) * 3600)
+    }
+
+    /// How its databases are protected. What can be restored reaches back a day at least, so that
+    /// a hobby database survives its server (M10) and a base backup is never the only one.
+    #[must_use]
+    pub fn protection(self, catalogue: Catalogue) -> Protection {
+        const HOUR: u64 = 3600;
+        const DAY: u64 = 24 * HOUR;
+        Protection {
+            backup_every: DAY,
+            keep: self.rollback(catalogue).as_secs().max(DAY),
+            drill_every: match self {
+                Self::Hobby => 7 * DAY,
+                Self::Standard => 3 * DAY,
+                Self::Premium | Self::Enterprise => DAY,
+            },
+            ..Protection::default()
         }
     }
 }
@@ -252,6 +305,27 @@ mod tests {
         for bad in ["", "nope", "heroku-postgresql:", "heroku-postgresql:nope", "redis:standard-0"]
         {
             assert_eq!(find(bad), Err(NoSuchPlan(bad.into())));
+        }
+    }
+
+    #[test]
+    fn g6_m12_windows_are_those_of_the_catalogue_and_base_backups_come_daily() {
+        let hours = |tier: Tier, catalogue| tier.rollback(catalogue).as_secs() / 3600;
+        for (tier, book, today) in [
+            (Tier::Hobby, 0, 0),
+            (Tier::Standard, 1, 96),
+            (Tier::Premium, 168, 168),
+            (Tier::Enterprise, 720, 720),
+        ] {
+            assert_eq!(hours(tier, Catalogue::Book), book);
+            assert_eq!(hours(tier, Catalogue::Today), today);
+            for catalogue in [Catalogue::Book, Catalogue::Today] {
+                let protection = tier.protection(catalogue);
+                assert!(protection.backup_every <= 30 * 3600, "G28: --fast promises 30 hours");
+                assert!(protection.keep >= protection.backup_every);
+                assert!(protection.keep >= tier.rollback(catalogue).as_secs());
+                assert!(protection.drill_every > 0, "M13: every restore is tested");
+            }
         }
     }
 

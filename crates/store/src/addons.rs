@@ -39,6 +39,8 @@ pub struct Addon {
     pub destroying: bool,
     /// Whether the account that asks may see the app that owns it, and not only one that uses it.
     pub owned: bool,
+    /// The database that it follows now.
+    pub follows: Option<DatabaseId>,
     /// How it fares.
     pub state: State,
     /// Since when.
@@ -59,6 +61,7 @@ impl FromRow<'_, PgRow> for Addon {
             published: row.try_get("published")?,
             destroying: row.try_get("destroying")?,
             owned: row.try_get("owned")?,
+            follows: row.id_or_null("follows_id")?,
             state: row.named("state")?,
             since: row.time("since")?,
         })
@@ -69,7 +72,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select d.id, d.addon_name as name, d.app_id, a.name as app_name, d.plan, d.major,
-                    d.name as database_name, d.created_at, m.state, m.since,
+                    d.name as database_name, d.created_at, d.follows_id, m.state, m.since,
                     exists (select from operations o join releases r on r.operation_id = o.id
                             where o.database_id = d.id and o.kind = 'provision') as published,
                     exists (select from operations o

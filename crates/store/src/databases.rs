@@ -4,6 +4,7 @@ use howdah_model::agent::{Incarnation, Revision, Wanted};
 use howdah_model::database::{self, State};
 use howdah_model::ids::{AppId, DatabaseId, ParticipantId, ServerId};
 use howdah_model::name::{AddonName, DatabaseName};
+use howdah_model::operation::provision::How;
 use howdah_model::plan::{self, Plan};
 use howdah_model::version::Major;
 use jiff::Timestamp;
@@ -41,6 +42,16 @@ pub struct Database {
     pub revision: Revision,
     /// Created in it when an incarnation is made, by name.
     pub extensions: Vec<String>,
+    /// The database that it follows now.
+    pub follows: Option<DatabaseId>,
+    /// The name that it has in the data that it was made from.
+    pub adopts: Option<DatabaseName>,
+    /// From which database it was made, if from any.
+    pub origin: Option<Origin>,
+    /// Since when it is not wanted any more.
+    pub withdrawn_at: Option<Timestamp>,
+    /// Until when it can be brought back, once it is not wanted.
+    pub keep_until: Option<Timestamp>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it was gone.
@@ -49,6 +60,17 @@ pub struct Database {
     pub state: State,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// From which database another was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// As what.
+    pub how: How,
+    /// From which.
+    pub id: DatabaseId,
+    /// How people knew that one at the time.
+    pub name: String,
 }
 
 impl FromRow<'_, PgRow> for Database {
@@ -65,12 +87,25 @@ impl FromRow<'_, PgRow> for Database {
             incarnation: Incarnation(row.try_get("incarnation")?),
             revision: Revision(row.try_get("revision")?),
             extensions: row.try_get("extensions")?,
+            follows: row.id_or_null("follows_id")?,
+            adopts: row.try_get::<Option<Named<_>>, _>("adopts")?.map(|name| name.0),
+            origin: origin(row)?,
+            withdrawn_at: row.time_or_null("withdrawn_at")?,
+            keep_until: row.time_or_null("keep_until")?,
             created_at: row.time("created_at")?,
             removed_at: row.time_or_null("removed_at")?,
             state: row.named("state")?,
             since: row.time("since")?,
         })
     }
+}
+
+fn origin(row: &PgRow) -> sqlx::Result<Option<Origin>> {
+    let Some(id) = row.id_or_null("origin_id")? else {
+        return Ok(None);
+    };
+    let name = row.try_get::<Option<String>, _>("origin_name")?.unwrap_or_default();
+    Ok(Some(Origin { how: row.named("origin")?, id, name }))
 }
 
 /// Reads the column `plan`.
@@ -93,16 +128,31 @@ pub struct New<'a> {
     pub major: Major,
     /// Its name within PostgreSQL.
     pub name: &'a DatabaseName,
+    /// What it has of another; none for an empty one.
+    pub inherits: Option<Inherits<'a>>,
+}
+
+/// What a new database has of another.
+#[derive(Clone, Debug)]
+pub struct Inherits<'a> {
+    /// From which database it is made.
+    pub origin: &'a Origin,
+    /// The name that it has in the data, unless it only follows.
+    pub adopts: Option<&'a DatabaseName>,
+    /// The incarnation that is in the data.
+    pub incarnation: Incarnation,
 }
 
 /// Inserts a database that is wanted and not placed yet, and its supervisor.
 ///
 /// # Errors
-/// A conflict with `databases_addon_name_key` or `databases_name_key` when a name is taken.
+/// A conflict with `databases_addon_name_key` when the name is taken.
 pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<()> {
+    let origin = new.inherits.as_ref().map(|other| other.origin);
     sqlx::query(
-        "insert into databases (id, addon_name, app_id, plan, major, wanted, name, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into databases (id, addon_name, app_id, plan, major, wanted, name, created_at,
+                                incarnation, follows_id, adopts, origin, origin_id, origin_name)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(new.id.0)
     .bind(new.addon_name.as_str())
@@ -112,6 +162,12 @@ pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<()> {
     .bind(Named(Wanted::Present))
     .bind(new.name.as_str())
     .bind(at(now))
+    .bind(new.inherits.as_ref().map_or(1, |other| other.incarnation.0))
+    .bind(origin.filter(|origin| origin.how == How::Follow).map(|origin| origin.id.0))
+    .bind(new.inherits.as_ref().and_then(|other| other.adopts).map(DatabaseName::as_str))
+    .bind(origin.map(|origin| Named(origin.how)))
+    .bind(origin.map(|origin| origin.id.0))
+    .bind(origin.map(|origin| origin.name.as_str()))
     .execute(&mut **tx)
     .await?;
     machines::insert::<database::Database>(tx, new.id.0, "it was asked for", now).await
@@ -287,18 +343,42 @@ pub async fn want_incarnation(
     Ok(Incarnation(incarnation))
 }
 
-/// Makes a database unwanted. `revision` is the participant's that is without it; none when the
-/// database was never placed.
+/// What is remembered of a database that is not wanted any more.
+#[derive(Clone, Debug)]
+pub struct Withdrawn {
+    /// The revision of its participant that is without it; none when it was never placed.
+    pub revision: Option<Revision>,
+    /// The incarnation that was there, if that was seen.
+    pub incarnation: Option<Incarnation>,
+    /// Its attachments, to be made again with it.
+    pub names: serde_json::Value,
+    /// Until when it can be brought back.
+    pub keep_until: Option<Timestamp>,
+}
+
+/// Makes a database unwanted.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn withdraw(tx: &mut Tx, id: DatabaseId, revision: Option<Revision>) -> Result<()> {
+pub async fn withdraw(
+    tx: &mut Tx,
+    id: DatabaseId,
+    withdrawn: &Withdrawn,
+    now: Timestamp,
+) -> Result<()> {
     sqlx::query(
-        "update databases set wanted = $2, revision = coalesce($3, revision) where id = $1",
+        "update databases
+         set wanted = $2, revision = coalesce($3, revision), withdrawn_at = $4,
+             kept_incarnation = coalesce($5, incarnation), kept_names = $6, keep_until = $7
+         where id = $1",
     )
     .bind(id.0)
     .bind(Named(Wanted::Absent))
-    .bind(revision.map(|revision| revision.0))
+    .bind(withdrawn.revision.map(|revision| revision.0))
+    .bind(at(now))
+    .bind(withdrawn.incarnation.map(|incarnation| incarnation.0))
+    .bind(&withdrawn.names)
+    .bind(withdrawn.keep_until.map(at))
     .execute(&mut **tx)
     .await?;
     wakes::insert(tx, &[id.0]).await

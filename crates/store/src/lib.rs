@@ -24,6 +24,8 @@ pub mod config_vars;
 pub mod credentials;
 pub mod databases;
 pub mod figures;
+pub mod incidents;
+pub mod lineage;
 pub mod machines;
 pub mod observations;
 pub mod operations;

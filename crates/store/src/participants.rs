@@ -6,6 +6,7 @@ use howdah_model::agent::{Epoch, Revision, Role, Wanted};
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::participant::{self, State};
 use howdah_model::plan::Plan;
+use howdah_model::protection::Origin;
 use howdah_model::version::Major;
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
@@ -43,8 +44,16 @@ pub struct Participant {
     pub shared: bool,
     /// Whether it was made in advance and has not been given to a database yet.
     pub pooled: bool,
+    /// Whose data it is made from; none for an empty cluster.
+    pub source: Option<Origin>,
+    /// Of a follower: whom it follows.
+    pub leader_id: Option<ParticipantId>,
     /// How many restarts were asked for so far.
     pub restarts: i32,
+    /// How many base backups were asked for beside the schedule so far.
+    pub backups: u32,
+    /// How many drills were asked for beside the schedule so far.
+    pub drills: u32,
     /// Until when an operation announced that it may be away.
     pub expected_disruption_until: Option<Timestamp>,
     /// The newest revision that its agent took with `wanted = absent`.
@@ -77,7 +86,13 @@ impl FromRow<'_, PgRow> for Participant {
             plan: plan_of(row)?,
             shared: row.try_get("shared")?,
             pooled: row.try_get("pooled")?,
+            source: row
+                .try_get::<Option<sqlx::types::Json<Origin>>, _>("source")?
+                .map(|source| source.0),
+            leader_id: row.id_or_null("leader_id")?,
             restarts: row.try_get("restarts")?,
+            backups: row.try_get::<i32, _>("backups")?.unsigned_abs(),
+            drills: row.try_get::<i32, _>("drills")?.unsigned_abs(),
             expected_disruption_until: row.time_or_null("expected_disruption_until")?,
             told_revision: row.try_get::<Option<i64>, _>("told_revision")?.map(Revision),
             told_change: row.try_get::<Option<i64>, _>("told_change")?.map(i64::unsigned_abs),
@@ -114,21 +129,76 @@ pub struct New {
 pub async fn insert(tx: &mut Tx, new: &New, why: &str, now: Timestamp) -> Result<()> {
     let timeline = TimelineId::new();
     timelines::insert(tx, timeline, new.major, now).await?;
+    insert_in(tx, new, &Place { timeline, source: None, leader: None }, why, now).await
+}
+
+/// Inserts a participant that is made from the data of `origin` and leads a timeline of its own,
+/// which branches off that one, and its supervisor.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn insert_copy(
+    tx: &mut Tx,
+    new: &New,
+    origin: &Origin,
+    why: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let timeline = TimelineId::new();
+    timelines::branch(tx, timeline, origin.timeline, None, new.major, now).await?;
+    insert_in(tx, new, &Place { timeline, source: Some(origin), leader: None }, why, now).await
+}
+
+/// Inserts a participant that is made from the data of `origin` and follows the leader of that
+/// timeline, and its supervisor.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn insert_follower(
+    tx: &mut Tx,
+    new: &New,
+    origin: &Origin,
+    leader: ParticipantId,
+    why: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let place = Place { timeline: origin.timeline, source: Some(origin), leader: Some(leader) };
+    insert_in(tx, new, &place, why, now).await
+}
+
+/// What a new participant is in which timeline.
+struct Place<'a> {
+    timeline: TimelineId,
+    source: Option<&'a Origin>,
+    leader: Option<ParticipantId>,
+}
+
+async fn insert_in(
+    tx: &mut Tx,
+    new: &New,
+    place: &Place<'_>,
+    why: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let role = if place.leader.is_some() { Role::Follower } else { Role::Leader };
     sqlx::query(
         "insert into participants
-             (id, server_id, timeline_id, role, wanted, major, plan, shared, pooled, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             (id, server_id, timeline_id, role, wanted, major, plan, shared, pooled, created_at,
+              source, leader_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(new.id.0)
     .bind(new.server_id.0)
-    .bind(timeline.0)
-    .bind(Named(Role::Leader))
+    .bind(place.timeline.0)
+    .bind(Named(role))
     .bind(Named(Wanted::Present))
     .bind(i16::try_from(new.major.0).unwrap_or(i16::MAX))
     .bind(new.plan.name)
     .bind(new.shared)
     .bind(new.pooled)
     .bind(at(now))
+    .bind(place.source.map(sqlx::types::Json))
+    .bind(place.leader.map(|id| id.0))
     .execute(&mut **tx)
     .await?;
     machines::insert::<participant::Participant>(tx, new.id.0, why, now).await
@@ -188,14 +258,72 @@ pub async fn outgrow(tx: &mut Tx, id: ParticipantId, has: Revision) -> Result<()
     Ok(())
 }
 
-/// Makes a participant unwanted. Its revision is to be raised in the same transaction.
+/// Makes a participant unwanted. The archive of the timeline that it leads is kept until a time.
+/// Its revision is to be raised in the same transaction.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn want_absent(tx: &mut Tx, id: ParticipantId) -> Result<()> {
+pub async fn want_absent(tx: &mut Tx, id: ParticipantId, keep_until: Timestamp) -> Result<()> {
     sqlx::query("update participants set wanted = $2 where id = $1")
         .bind(id.0)
         .bind(Named(Wanted::Absent))
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "update timelines t set keep_until = $2
+         from participants p where p.id = $1 and p.role = $3 and t.id = p.timeline_id",
+    )
+    .bind(id.0)
+    .bind(at(keep_until))
+    .bind(Named(Role::Leader))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Lets a follower lead a new timeline, and wakes its supervisor. Answers its new revision.
+///
+/// # Errors
+/// [`Error::Gone`] when it is no follower.
+pub async fn lead(tx: &mut Tx, id: ParticipantId, timeline: TimelineId) -> Result<Revision> {
+    let revision = sqlx::query_scalar(
+        "update participants
+         set role = $3, timeline_id = $2, leader_id = null, epoch = epoch + 1,
+             revision = revision + 1
+         where id = $1 and role = $4 returning revision",
+    )
+    .bind(id.0)
+    .bind(timeline.0)
+    .bind(Named(Role::Leader))
+    .bind(Named(Role::Follower))
+    .fetch_optional(&mut **tx)
+    .await?
+    .ok_or(Error::Gone { what: "the follower" })?;
+    wakes::insert(tx, &[id.0]).await?;
+    Ok(Revision(revision))
+}
+
+/// Asks for one more base backup of what a participant leads. Its revision is to be raised in the
+/// same transaction.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn want_backup(tx: &mut Tx, id: ParticipantId) -> Result<()> {
+    sqlx::query("update participants set backups = backups + 1 where id = $1")
+        .bind(id.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Asks for one more restore drill of what a participant leads. Its revision is to be raised in the
+/// same transaction.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn want_drill(tx: &mut Tx, id: ParticipantId) -> Result<()> {
+    sqlx::query("update participants set drills = drills + 1 where id = $1")
+        .bind(id.0)
         .execute(&mut **tx)
         .await?;
     Ok(())

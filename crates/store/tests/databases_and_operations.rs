@@ -81,6 +81,7 @@ impl Ground {
             plan,
             major: MAJOR,
             name: &format!("d{number}").parse().expect("a name"),
+            inherits: None,
         };
         databases::insert(tx, &new, NOW).await.expect("insert a database");
         let credential = Credential {
@@ -225,7 +226,7 @@ async fn a_database_is_placed_emptied_withdrawn_and_removed() {
     let roles = credentials::list_of_participant(&mut tx, participant).await.expect("list");
     assert_eq!(roles.len(), 1);
 
-    databases::withdraw(&mut tx, id, Some(Revision(4))).await.expect("withdraw");
+    databases::withdraw(&mut tx, id, &withdrawn(Some(Revision(4))), NOW).await.expect("withdraw");
     credentials::revoke_all(&mut tx, id, NOW).await.expect("revoke");
     assert!(databases::list_wanted(&mut tx, participant).await.expect("list").is_empty());
     assert!(credentials::list(&mut tx, id).await.expect("list").is_empty());
@@ -320,7 +321,7 @@ async fn a_participant_counts_what_it_is_told_and_a_restart_is_asked_for_once() 
     assert!(!participants::restart(&mut tx, id, Revision(1)).await.expect("ask"), "felt before");
     participants::outgrow(&mut tx, id, Revision(7)).await.expect("outgrow");
     participants::outgrow(&mut tx, id, Revision(3)).await.expect("nothing to do");
-    participants::want_absent(&mut tx, id).await.expect("want");
+    participants::want_absent(&mut tx, id, NOW).await.expect("want");
     participants::told(&mut tx, id, Revision(8), 40).await.expect("told");
     participants::told(&mut tx, id, Revision(7), 99).await.expect("older news");
     let row = participants::get(&mut tx, id).await.expect("get").expect("there");
@@ -359,7 +360,7 @@ async fn exactly_what_has_changed_is_woken() {
     for id in [one, two] {
         placement::place(&mut tx, id, participant, Revision(1)).await.expect("place");
     }
-    databases::withdraw(&mut tx, two, None).await.expect("withdraw");
+    databases::withdraw(&mut tx, two, &withdrawn(None), NOW).await.expect("withdraw");
     let reset = ask(&mut tx, &ground.asked(Operation::Reset, one)).await.expect("nothing runs");
     tx.commit().await.expect("commit");
     let everybody = [participant.0, one.0, two.0, homeless.0, reset.0];
@@ -443,4 +444,9 @@ async fn a_snapshot_sees_one_moment_and_cannot_write() {
     assert!(databases::list_live(&mut snapshot).await.expect("list").is_empty());
     let mut conn = ground.store.reader().get().await.expect("a connection");
     assert_eq!(databases::list_live(&mut conn).await.expect("list").len(), 1);
+}
+
+fn withdrawn(revision: Option<Revision>) -> databases::Withdrawn {
+    let names = serde_json::json!([]);
+    databases::Withdrawn { revision, incarnation: None, names, keep_until: None }
 }

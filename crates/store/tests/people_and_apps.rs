@@ -74,6 +74,7 @@ impl Ground {
             plan: plan::find("standard-0").expect("a plan"),
             major: Major(18),
             name: &format!("d{short}").parse().expect("a name"),
+            inherits: None,
         };
         let credential = Credential {
             id: Uuid::now_v7().into(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use howdah_model::machine::{OVERDUE, Step, back_off};
+use howdah_model::machine::{OVERDUE, STALLED, Step, back_off};
 use howdah_store::machines::{self, Lease, Rest, Stored};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -113,7 +113,7 @@ impl Engine {
         self.reached(Point::BeforeGoto, Some(&hands.stored)).await;
         let from = hands.state;
         let reason = match &hands.stored.last_error {
-            Some(error) if why == OVERDUE => format!("{why}: {error}"),
+            Some(error) if why == OVERDUE || why == STALLED => format!("{why}: {error}"),
             Some(_) | None => why.to_owned(),
         };
         // A step on the way that is lost in a crash of the store's machine is taken again. An end

@@ -1,5 +1,7 @@
 //! The effect that gives a database its participant.
 
+mod copy;
+
 use anyhow::{Result, bail};
 use howdah_model::agent::Wanted;
 use howdah_model::ids::{ParticipantId, ServerId};
@@ -25,7 +27,10 @@ pub(super) async fn perform(control: &Control, facts: &Facts, fence: Fence<State
         return Ok(());
     }
     let region = placement::region(&mut tx, database.app_id).await?;
-    let housed = find(control, &mut tx, &region, &database).await?;
+    let housed = match &facts.copy {
+        Some(copied) => copy::find(control, &mut tx, &region, &database, copied).await?,
+        None => find(control, &mut tx, &region, &database).await?,
+    };
     let revision = participants::raise(&mut tx, housed).await?;
     placement::place(&mut tx, database.id, housed, revision).await?;
     wakes::insert(&mut tx, &[database.id.0]).await?;
@@ -42,20 +47,7 @@ async fn find(
     region: &str,
     database: &Database,
 ) -> Result<ParticipantId> {
-    let ordered = servers::lock_region(tx, region).await?;
-    let able = |server: &ServerId| {
-        let seen = control.sightings().fresh(*server, control.now());
-        seen.is_some_and(|seen| {
-            seen.server.installed.iter().any(|there| there.version.major == database.major)
-        })
-    };
-    let Some(server) = ordered.iter().copied().find(able) else {
-        let count = ordered.len();
-        bail!(
-            "none of the {count} servers of region `{region}` answers and has PostgreSQL {}",
-            database.major
-        );
-    };
+    let server = server(control, tx, region, database, None).await?;
     let there = if database.plan.shares_participant() {
         placement::shared(tx, server, database.major, MOST_SHARED).await?
     } else {
@@ -64,6 +56,33 @@ async fn find(
     match there {
         Some(there) => Ok(there),
         None => make(control, tx, server, database).await,
+    }
+}
+
+/// Of the servers of a region that answer and have the version, the preferred one, else the one with
+/// the fewest participants.
+async fn server(
+    control: &Control,
+    tx: &mut Tx,
+    region: &str,
+    database: &Database,
+    preferred: Option<ServerId>,
+) -> Result<ServerId> {
+    let ordered = servers::lock_region(tx, region).await?;
+    let able = |server: &&ServerId| {
+        let seen = control.sightings().fresh(**server, control.now());
+        seen.is_some_and(|seen| {
+            seen.server.installed.iter().any(|there| there.version.major == database.major)
+        })
+    };
+    let first = ordered.iter().filter(|server| Some(**server) == preferred);
+    match first.chain(&ordered).find(able) {
+        Some(server) => Ok(*server),
+        None => bail!(
+            "none of the {} servers of region `{region}` answers and has PostgreSQL {}",
+            ordered.len(),
+            database.major
+        ),
     }
 }
 

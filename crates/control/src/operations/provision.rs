@@ -1,29 +1,95 @@
 //! Making a database.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 use howdah_model::machine::Machine as _;
 use howdah_model::operation::Outcome;
-use howdah_model::operation::provision::{Effect, Provision, Seen, State};
-use howdah_store::Tx;
+use howdah_model::operation::provision::{Copied, Data, Effect, How, Provision, Seen, State};
+use howdah_store::{Connection, Tx, databases, participants};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Facts, mark, place, publish, withdraw};
+use super::{Facts as Asked, mark, place, publish, withdraw};
 use crate::Control;
 use crate::engine::{Fence, Supervised};
+
+/// How long a copy may stand still before it is given up.
+const STALLED_AFTER: Duration = Duration::from_secs(600);
+
+/// What is known of the making of a database.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    asked: Asked,
+    /// Since when nothing has changed of how far its participant is made.
+    still_since: Option<Timestamp>,
+    /// Whether the leader of a follower has the follower's role.
+    role: bool,
+}
+
+impl Facts {
+    async fn new(control: &Control, asked: Asked) -> Result<Self> {
+        let participant = asked.database.placed.database.participant_id;
+        let still_since = participant.and_then(|id| control.sightings().still_since(id));
+        let role = match asked.copy {
+            Some(Copied { how: How::Follow, source, .. }) => {
+                leader_is_ready(control, &mut *control.reader().get().await?, source).await?
+            }
+            Some(_) | None => true,
+        };
+        Ok(Self { asked, still_since, role })
+    }
+
+    fn data(&self, now: Timestamp) -> Data {
+        if self.asked.copy.is_none() {
+            return Data::Empty;
+        }
+        let fresh = self.asked.database.last.as_ref().is_some_and(|last| last.is_fresh(now));
+        let still = self.still_since.is_some_and(|since| {
+            Duration::try_from(now.duration_since(since)).is_ok_and(|time| time >= STALLED_AFTER)
+        });
+        if fresh && still { Data::StalledCopy } else { Data::Copy }
+    }
+}
+
+/// Whether the leader has applied all that it was told: the follower's role is in that.
+async fn leader_is_ready(
+    control: &Control,
+    conn: &mut Connection,
+    leader: howdah_model::ids::DatabaseId,
+) -> Result<bool> {
+    let database = databases::get(conn, leader).await?.context("its leader is not there")?;
+    let Some(id) = database.participant_id else {
+        return Ok(false);
+    };
+    let row =
+        participants::get(conn, id).await?.context("its leader's participant is not there")?;
+    let last = control.sightings().last(row.server_id);
+    let seen = last.as_ref().and_then(|last| last.participants.get(&id));
+    Ok(seen.is_some_and(|seen| {
+        seen.epoch == row.epoch && seen.applied.is_some_and(|applied| applied >= row.revision)
+    }))
+}
 
 impl Supervised for Provision {
     type Facts = Facts;
 
     async fn feel(control: &Control, ids: &[Uuid]) -> Result<Vec<(Uuid, Facts)>> {
-        super::feel(control, ids).await
+        let mut all = Vec::new();
+        for (id, asked) in super::feel(control, ids).await? {
+            all.push((id, Facts::new(control, asked).await?));
+        }
+        Ok(all)
     }
 
-    fn seen(facts: &Facts, _state: State, _now: Timestamp) -> Seen {
+    fn seen(all: &Facts, _state: State, now: Timestamp) -> Seen {
+        let facts = &all.asked;
         let database = &facts.database.placed.database;
         Seen {
             wish: facts.wish(),
             place: mark(database.participant_id.is_some()),
+            data: all.data(now),
+            role: mark(all.role),
             release: mark(facts.released),
             database: database.state,
             withdrawn: facts.withdrawn(),
@@ -31,7 +97,7 @@ impl Supervised for Provision {
     }
 
     fn hindrance(facts: &Facts) -> Option<String> {
-        facts.database.hindrance()
+        facts.asked.database.hindrance()
     }
 
     async fn perform(
@@ -40,6 +106,7 @@ impl Supervised for Provision {
         fence: Fence<State>,
         effect: Effect,
     ) -> Result<()> {
+        let facts = &facts.asked;
         match effect {
             Effect::Place => place::perform(control, facts, fence).await,
             Effect::Publish => publish::perform(control, facts, fence).await,
@@ -55,11 +122,15 @@ impl Supervised for Provision {
         now: Timestamp,
     ) -> howdah_store::Result<()> {
         let outcome = match to {
-            State::Placing | State::Making | State::Publishing | State::Undoing => Outcome::Running,
+            State::Placing
+            | State::Making
+            | State::Copying
+            | State::Publishing
+            | State::Undoing => Outcome::Running,
             State::Done => Outcome::Done,
             State::Undone => Outcome::Undone,
             State::NeedsOperator => Outcome::NeedsOperator,
         };
-        super::entered(tx, facts, outcome, Self::is_over(to), now).await
+        super::entered(tx, &facts.asked, outcome, Self::is_over(to), now).await
     }
 }

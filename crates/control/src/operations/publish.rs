@@ -1,8 +1,11 @@
 //! The effect that gives an app the release of its new database.
 
 use anyhow::Result;
+use howdah_model::agent::Role;
 use howdah_model::operation::provision::State;
-use howdah_store::{apps, attachments, databases, releases};
+use howdah_store::{Tx, apps, attachments, databases, participants, releases, timelines};
+
+use howdah_store::databases::Database;
 
 use super::Facts;
 use crate::Control;
@@ -34,5 +37,28 @@ pub(super) async fn perform(control: &Control, facts: &Facts, fence: Fence<State
         operation: Some(asked.id),
     };
     publish(control.keyring(), &mut tx, change, control.now()).await?;
+    if facts.copy.is_some() {
+        note_branch(control, &mut tx, &database).await?;
+    }
     Ok(tx.commit().await?)
+}
+
+/// Records about where the history of a copy left the one that it was made from (K13).
+async fn note_branch(
+    control: &Control,
+    tx: &mut Tx,
+    database: &Database,
+) -> howdah_store::Result<()> {
+    let Some(id) = database.participant_id else {
+        return Ok(());
+    };
+    let Some(row) = participants::get(tx, id).await? else {
+        return Ok(());
+    };
+    let last = control.sightings().last(row.server_id);
+    let seen = last.as_ref().and_then(|last| last.participants.get(&id)?.position);
+    match seen.filter(|_| row.role == Role::Leader) {
+        Some(position) => timelines::branched(tx, row.timeline_id, position.lsn).await,
+        None => Ok(()),
+    }
 }

@@ -1,16 +1,20 @@
 //! The effect that takes a database from its apps and makes it unwanted.
 
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use anyhow::Result;
-use howdah_model::agent::Wanted;
+use howdah_model::agent::{Revision, Wanted};
 use howdah_model::ids::AppId;
 use howdah_model::operation::Operation;
 use howdah_store::databases::Database;
 use howdah_store::{
     Tx, apps, attachments, credentials, databases, operations, participants, routes,
 };
+
+use jiff::Timestamp;
 
 use super::Facts;
 use crate::Control;
@@ -31,24 +35,54 @@ pub(super) async fn perform<S: Display>(
         return Ok(());
     }
     let published = operations::was_published(&mut tx, database.id).await?;
+    let names = kept::names(&mut tx, database.id).await?;
     let taken = attachments::delete_by_database(&mut tx, database.id).await?;
     if published {
         let living = taken.into_iter().filter(|(app, _)| living.contains(app)).collect();
         release(control, &mut tx, facts, &database, living).await?;
     }
     credentials::revoke_all(&mut tx, database.id, now).await?;
-    let revision = match database.participant_id {
-        Some(participant) => {
-            if !database.plan.shares_participant() {
-                participants::want_absent(&mut tx, participant).await?;
-            }
-            Some(participants::raise(&mut tx, participant).await?)
-        }
-        None => None,
-    };
-    databases::withdraw(&mut tx, database.id, revision).await?;
+    let keep_until = kept::until(control, &database, published, now);
+    let revision = leave(&mut tx, &database, keep_until.unwrap_or(now)).await?;
+    let incarnation = facts.database.incarnation();
+    let withdrawn = databases::Withdrawn { revision, incarnation, names, keep_until };
+    databases::withdraw(&mut tx, database.id, &withdrawn, now).await?;
     routes::changed(&mut tx).await?;
     Ok(tx.commit().await?)
+}
+
+/// Takes a database from its participant, which goes with it unless others share it, and a
+/// follower's role from its leader. Answers the revision of its participant.
+async fn leave(
+    tx: &mut Tx,
+    database: &Database,
+    keep_until: Timestamp,
+) -> howdah_store::Result<Option<Revision>> {
+    let Some(own) = database.participant_id else {
+        return Ok(None);
+    };
+    let mut concerned = vec![own];
+    if let Some(row) = participants::get(tx, own).await? {
+        if !row.shared {
+            participants::want_absent(tx, own, keep_until).await?;
+        }
+        concerned.extend(row.leader_id.filter(|_| database.follows.is_some()));
+    }
+    // A former leader has the role until the two have parted.
+    if let Some(leader) = database.follows {
+        let there = databases::get(tx, leader).await?.and_then(|leader| leader.participant_id);
+        concerned.extend(there);
+    }
+    concerned.sort();
+    concerned.dedup();
+    let mut revision = None;
+    for id in concerned {
+        let raised = participants::raise(tx, id).await?;
+        if id == own {
+            revision = Some(raised);
+        }
+    }
+    Ok(revision)
 }
 
 /// Locks the apps that have the database, in the order of their ids; answers those that live.

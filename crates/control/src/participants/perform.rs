@@ -50,7 +50,8 @@ pub(crate) async fn send_spec(
 ) -> Result<ParticipantSpec> {
     let mut snapshot = control.reader().snapshot().await?;
     let memory = control.sightings().last(server.id).map_or(0, |seen| seen.server.memory_total);
-    let spec = spec::build(&mut snapshot, id, memory).await?;
+    let catalogue = control.config().catalogue;
+    let spec = spec::build(&mut snapshot, id, memory, catalogue).await?;
     // The connection is not held while the agent is spoken to.
     drop(snapshot);
     control.servers().put(server, &spec).await?;

@@ -54,6 +54,26 @@ pub fn of(plan: &Plan, shared: bool, server_memory: u64) -> BTreeMap<String, Str
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// The settings that a standby must not have lower than its leader.
+const NOT_BELOW_LEADER: &[&str] = &["max_connections"];
+
+/// Settings of a follower: its own, but none below the leader's that must not be.
+#[must_use]
+pub fn at_least(
+    mut own: BTreeMap<String, String>,
+    leader: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let number = |text: Option<&String>| text.and_then(|text| text.parse::<u64>().ok());
+    for name in NOT_BELOW_LEADER {
+        if let Some(value) = leader.get(*name)
+            && number(Some(value)) > number(own.get(*name))
+        {
+            own.insert((*name).to_owned(), value.clone());
+        }
+    }
+    own
+}
+
 /// Whether two plans lead to the same settings, so that an instance made for one serves the other.
 #[must_use]
 pub fn same(one: &Plan, other: &Plan) -> bool {
@@ -118,6 +138,16 @@ mod tests {
             "standard-4 stands for 15.0 GB of memory. Its server has 4.0 GB, so its settings are \
              made for 1.0 GB."
         );
+    }
+
+    #[test]
+    fn g16_a_follower_of_a_smaller_plan_keeps_the_limits_of_its_leader() {
+        let of = |plan| of(find(plan).expect("a plan"), false, 64 * GIB);
+        let small = at_least(of("standard-0"), &of("standard-2"));
+        assert_eq!(small["max_connections"], "410");
+        assert_eq!(small["shared_buffers"], "256MB", "memory is its own plan's");
+        let large = at_least(of("standard-2"), &of("standard-0"));
+        assert_eq!(large["max_connections"], "410");
     }
 
     #[test]

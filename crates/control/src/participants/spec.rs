@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, ParticipantSpec, Source};
 use howdah_model::ids::ParticipantId;
+use howdah_model::name::DatabaseName;
+use howdah_model::plan::{Catalogue, Plan};
 use howdah_model::protection::Protection;
 use howdah_store::credentials::Credential;
 use howdah_store::databases::Database;
+use howdah_store::lineage::{self, FollowerRole};
 use howdah_store::participants::{self, Participant as Row};
 use howdah_store::{Connection, credentials, databases};
 
@@ -22,22 +25,31 @@ pub(crate) async fn build(
     snapshot: &mut Connection,
     id: ParticipantId,
     server_memory: u64,
+    catalogue: Catalogue,
 ) -> Result<ParticipantSpec> {
     let row = participants::get(snapshot, id).await?.context("the participant is not there")?;
     let wanted = databases::list_wanted(snapshot, id).await?;
     let all = credentials::list_of_participant(snapshot, id).await?;
+    let followers = lineage::follower_roles(snapshot, id).await?;
     let mut specs = BTreeMap::new();
     for database in wanted {
         let own: Vec<_> = all.iter().filter(|one| one.database_id == database.id).collect();
-        specs.insert(database.name.clone(), of_database(&database, &own)?);
+        let followers = followers.iter().filter(|one| one.leader == database.id);
+        specs.insert(database.name.clone(), of_database(&database, &own, followers)?);
     }
-    Ok(spec(&row, specs, server_memory))
+    let leader = match row.leader_id {
+        Some(leader) => participants::get(snapshot, leader).await?,
+        None => None,
+    };
+    Ok(spec(&row, leader.as_ref(), specs, server_memory, catalogue))
 }
 
 fn spec(
     row: &Row,
-    databases: BTreeMap<howdah_model::name::DatabaseName, DatabaseSpec>,
+    leader: Option<&Row>,
+    databases: BTreeMap<DatabaseName, DatabaseSpec>,
     server_memory: u64,
+    catalogue: Catalogue,
 ) -> ParticipantSpec {
     ParticipantSpec {
         id: row.id,
@@ -46,33 +58,58 @@ fn spec(
         revision: row.revision,
         wanted: row.wanted,
         role: row.role,
-        source: Source::Empty,
-        leader: None,
-        protection: Protection::default(),
+        source: row.source.clone().map_or(Source::Empty, Source::Timeline),
+        leader: leader.filter(|leader| leader.server_id == row.server_id).map(|leader| leader.id),
+        protection: protection(row, catalogue),
         major: row.major,
         restarts: row.restarts,
-        settings: settings::of(row.plan, row.shared, server_memory),
+        settings: settings(row, leader, server_memory),
         databases,
     }
 }
 
-fn of_database(database: &Database, credentials: &[&Credential]) -> Result<DatabaseSpec> {
+fn protection(row: &Row, catalogue: Catalogue) -> Protection {
+    let of_plan = row.plan.tier.protection(catalogue);
+    // There is nobody's data in one of the pool.
+    let drill_every = if row.pooled { 0 } else { of_plan.drill_every };
+    Protection { drill_every, backups: row.backups, drills: row.drills, ..of_plan }
+}
+
+/// PostgreSQL replays nothing on a server with lower limits than the leader has (G16).
+fn settings(row: &Row, leader: Option<&Row>, server_memory: u64) -> BTreeMap<String, String> {
+    let own = settings::of(row.plan, row.shared, server_memory);
+    match leader {
+        Some(leader) => {
+            let followed = settings::of(leader.plan, leader.shared, server_memory);
+            settings::at_least(own, &followed)
+        }
+        None => own,
+    }
+}
+
+fn of_database<'a>(
+    database: &Database,
+    credentials: &[&Credential],
+    followers: impl Iterator<Item = &'a FollowerRole>,
+) -> Result<DatabaseSpec> {
     let owner = credentials
         .iter()
         .find(|one| one.name == credentials::DEFAULT)
         .with_context(|| format!("{} has no default credential", database.addon_name))?;
-    let spec = |one: &&Credential| CredentialSpec {
+    let spec = |one: &Credential, plan: &Plan, of| CredentialSpec {
         role: one.role.clone(),
         verifier: one.verifier.clone(),
-        connection_limit: database.plan.connections,
-        of: CredentialOf::Own,
+        connection_limit: plan.connections,
+        of,
     };
+    let own = credentials.iter().map(|one| spec(one, database.plan, CredentialOf::Own));
+    let others = followers.map(|one| spec(&one.credential, one.plan, CredentialOf::Follower));
     Ok(DatabaseSpec {
         incarnation: database.incarnation,
         owner: owner.role.clone(),
-        credentials: credentials.iter().map(spec).collect(),
+        credentials: own.chain(others).collect(),
         settings: BTreeMap::new(),
         extensions: database.extensions.clone(),
-        adopts: None,
+        adopts: database.adopts.clone(),
     })
 }

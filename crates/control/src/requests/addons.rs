@@ -3,21 +3,25 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use anyhow::Context as _;
+use howdah_model::agent::Incarnation;
 use howdah_model::ids::{AccountId, AppId, CredentialId, DatabaseId, OperationId};
 use howdah_model::name::{AddonName, AttachmentName, invent_addon_name};
+use howdah_model::operation::provision::{Arguments, How};
 use howdah_model::operation::{Operation, Outcome};
-use howdah_model::plan::{self, Plan};
+use howdah_model::plan::{self, Plan, SERVICE};
 use howdah_model::version::Major;
 use howdah_store::addons::{self, Addon};
 use howdah_store::apps::App;
 use howdah_store::attachments::{self, Pointing};
 use howdah_store::credentials::{self, Credential};
 use howdah_store::operations::{self, New};
-use howdah_store::{Connection, Tx, config_vars, databases, transitions};
+use howdah_store::{Connection, Tx, config_vars, databases, lineage, transitions};
 use serde_json::json;
 
+use super::copies::{Settled, Source};
 use super::error::{Error, Noun, Result, taken};
-use super::{apps, begin, config, naming, options, random};
+use super::{apps, begin, config, copies, naming, options, random};
 use crate::{Control, password, scram};
 
 /// How long a request waits for a database to be made before it says that it is on its way.
@@ -72,33 +76,57 @@ pub async fn create(
     account: AccountId,
     app: &App,
     wanted: &Wanted,
-) -> Result<Addon> {
-    let plan = plan::find(&wanted.plan)?;
+) -> Result<Created> {
+    let named = plan::find(&wanted.plan)?;
+    let source = match copies::asked(&wanted.options)? {
+        Some(asked) => Some(Source::find(control, account, app, asked).await?),
+        None => None,
+    };
     let installed = control.installed().await?;
-    let major = options::major(&wanted.options, plan, &installed)?;
+    let (plan, major) = match &source {
+        Some(source) => {
+            let named = (wanted.plan != SERVICE).then_some(named);
+            let major = options::major_of_copy(&wanted.options, source.addon.major, &installed)?;
+            (source.plan(named, app)?, major)
+        }
+        None => (named, options::major(&wanted.options, &installed)?),
+    };
     let mut tx = control.store().begin().await?;
     apps::lock(&mut tx, app).await?;
+    let settled = match &source {
+        Some(source) => Some(copies::settle(control, &mut tx, source, plan).await?),
+        None => None,
+    };
+    let given = wanted.attachment.as_deref();
     let new = NewDatabase {
         id: DatabaseId::new(),
         name: addon_name(&mut tx, wanted.name.as_deref()).await?,
-        attachment: attachment_name(control, &mut tx, app, wanted.attachment.as_deref()).await?,
+        attachment: match source.as_ref().filter(|source| source.is_followed()) {
+            // What can only be read is nobody's primary (G23).
+            Some(_) if given.is_none() => colored_name(control, &mut tx, app).await?,
+            _ => attachment_name(control, &mut tx, app, given).await?,
+        },
         plan,
         major,
+        settled,
     };
     insert(control, &mut tx, app.id, &new).await?;
-    let operation = OperationId::new();
-    let asked = New {
-        id: operation,
-        kind: Operation::Provision,
-        database_id: new.id,
-        app_id: app.id,
-        account_id: Some(account),
-        arguments: json!({}),
-    };
-    begin(&mut tx, &asked, new.name.as_str(), control.now()).await?;
+    let operation = begin_to_make(control, &mut tx, account, app, &new).await?;
     tx.commit().await?;
-    control.wait_for_operation(operation, A_MOMENT).await?;
-    made(control, account, &new, operation).await
+    if new.settled.is_none() {
+        control.wait_for_operation(operation, A_MOMENT).await?;
+    }
+    let addon = made(control, account, &new, operation).await?;
+    Ok(Created { addon, message: new.settled.map(|settled| settled.message) })
+}
+
+/// A database that was asked for.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// It as an add-on.
+    pub addon: Addon,
+    /// What is to be said of it, in lines.
+    pub message: Option<String>,
 }
 
 struct NewDatabase {
@@ -107,6 +135,44 @@ struct NewDatabase {
     attachment: AttachmentName,
     plan: &'static Plan,
     major: Major,
+    settled: Option<Settled>,
+}
+
+async fn begin_to_make(
+    control: &Control,
+    tx: &mut Tx,
+    account: AccountId,
+    app: &App,
+    new: &NewDatabase,
+) -> Result<OperationId> {
+    let arguments = Arguments { copy: new.settled.as_ref().map(|settled| settled.copied) };
+    let asked = New {
+        id: OperationId::new(),
+        kind: Operation::Provision,
+        database_id: new.id,
+        app_id: app.id,
+        account_id: Some(account),
+        arguments: serde_json::to_value(arguments).context("write what a database is made from")?,
+    };
+    begin(tx, &asked, new.name.as_str(), control.now()).await?;
+    Ok(asked.id)
+}
+
+/// A colour that is free on an app that the transaction has locked.
+async fn colored_name(
+    control: &Control,
+    conn: &mut Connection,
+    app: &App,
+) -> Result<AttachmentName> {
+    let taken = taken_names(conn, app).await?;
+    Ok(naming::colored(&control.config().var_prefix, &taken, random()))
+}
+
+async fn taken_names(conn: &mut Connection, app: &App) -> Result<HashSet<String>> {
+    let attached = attachments::list_by_app(conn, app.id).await?;
+    let vars = config_vars::list(conn, app.id).await?;
+    let vars = vars.iter().filter_map(|var| var.name.as_str().strip_suffix("_URL"));
+    Ok(attached.iter().map(|one| one.name.as_str()).chain(vars).map(str::to_owned).collect())
 }
 
 async fn addon_name(conn: &mut Connection, given: Option<&str>) -> Result<AddonName> {
@@ -159,13 +225,24 @@ pub(crate) async fn attachment_name(
 /// Writes the database, its credential and its attachment.
 async fn insert(control: &Control, tx: &mut Tx, app: AppId, new: &NewDatabase) -> Result<()> {
     let now = control.now();
+    let origin = new.settled.as_ref().map(Settled::origin);
+    let own_name = password::random_database();
+    let source = new.settled.as_ref().map(|settled| &settled.source);
+    let followed = source.filter(|_| origin.as_ref().is_some_and(|one| one.how == How::Follow));
+    let inherits = origin.as_ref().zip(source).map(|(origin, source)| databases::Inherits {
+        origin,
+        adopts: followed.is_none().then_some(&source.name),
+        // What follows has the incarnation of what it follows; what is adopted begins anew.
+        incarnation: followed.map_or(Incarnation(1), |leader| leader.incarnation),
+    });
     let database = databases::New {
         id: new.id,
         addon_name: &new.name,
         app_id: app,
         plan: new.plan,
         major: new.major,
-        name: &password::random_database(),
+        name: followed.map_or(&own_name, |leader| &leader.name),
+        inherits,
     };
     let inserted = databases::insert(tx, &database, now).await;
     taken(inserted, "databases_addon_name_key", new.name.as_str())?;
@@ -288,7 +365,23 @@ pub async fn destroy(
         arguments: json!({}),
     };
     begin(&mut tx, &asked, addon.name.as_str(), control.now()).await?;
+    refuse_followed(&mut tx, addon).await?;
     tx.commit().await?;
     control.wait_for_operation(asked.id, A_MOMENT).await?;
     Ok(())
+}
+
+/// Refuses to take a database from those that follow it.
+async fn refuse_followed(conn: &mut Connection, addon: &Addon) -> Result<()> {
+    let followers = lineage::followers(conn, addon.id).await?;
+    if followers.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = followers.iter().map(|one| one.database.addon_name.as_str()).collect();
+    Err(Error::Conflict(format!(
+        "{} is followed by {}. Make each a database of its own with `pg:unfollow`, or destroy it, \
+         before.",
+        addon.name,
+        names.join(", ")
+    )))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use howdah_model::attachment::{Namespace, Port};
 use howdah_model::ids::{AccountId, OperationId};
-use howdah_model::name::AttachmentName;
+use howdah_model::name::{AttachmentName, PRIMARY};
 use howdah_model::operation::{Operation, Outcome, promote};
 use howdah_store::addons::Addon;
 use howdah_store::apps::App;
@@ -16,6 +16,7 @@ use howdah_store::operations;
 use howdah_store::{Connection, Tx, credentials};
 
 use super::addons::attachment_name;
+use super::copies::refuse_follower;
 use super::error::{Error, Noun, Result};
 use super::releases::{self, Change};
 use super::{apps, begin};
@@ -53,6 +54,9 @@ pub async fn attach(
 ) -> Result<Attachment> {
     let mut tx = control.store().begin().await?;
     apps::lock(&mut tx, app).await?;
+    if wanted.name == Some(PRIMARY) {
+        refuse_follower(&mut tx, addon, "promoted").await?;
+    }
     check_namespace(&mut tx, addon, wanted.namespace).await?;
     if let Some(there) = named(&mut tx, app, wanted.name).await? {
         check_replacement(&there, addon, app, wanted)?;

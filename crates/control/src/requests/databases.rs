@@ -17,6 +17,7 @@ use howdah_store::{Connection, databases, observations};
 use tokio::time::timeout;
 
 use super::addons::check_owned;
+use super::copies::refuse_follower;
 use super::error::{Error, Noun, Result};
 use super::{begin, config};
 use crate::Control;
@@ -214,6 +215,7 @@ pub async fn reset(
     extensions: Vec<String>,
 ) -> Result<Reset> {
     check_owned(addon)?;
+    refuse_follower(&mut *control.reader().get().await?, addon, "reset").await?;
     check_extensions(addon, &extensions)?;
     let arguments = asked::Arguments { extensions };
     let new = New {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation};
-use howdah_model::ids::ParticipantId;
+use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation, Wanted};
+use howdah_model::ids::{ParticipantId, TimelineId};
 use howdah_model::name::DatabaseName;
 use howdah_store::servers::Server;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -106,6 +106,20 @@ impl Servers for HttpServers {
                 url += &format!("&after={after}");
             }
             read(send(client.get(url), wait + BOUND).await?).await
+        })
+    }
+
+    fn erase<'a>(&'a self, server: &'a Server, timeline: TimelineId) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let wanted = serde_json::json!({ "wanted": Wanted::Absent });
+            let request = client.put(format!("{base}/timelines/{timeline}")).json(&wanted);
+            let response =
+                request.timeout(BOUND).send().await.map_err(|error| unreachable(&error))?;
+            match response.status() {
+                status if status.is_success() => Ok(()),
+                status => Err(Failure::Invalid(reason(status, response).await)),
+            }
         })
     }
 

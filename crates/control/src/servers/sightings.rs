@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use howdah_model::agent::{InstanceState, ParticipantObservation, ServerObservation};
 use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::protection::{FollowingBy, MakingStep};
 use howdah_store::wakes::Changed;
 use jiff::Timestamp;
 
@@ -45,6 +46,30 @@ pub struct Sightings {
     untold: Mutex<HashMap<ServerId, Changed>>,
     /// Servers whose last observation was found to be too old.
     silent: Mutex<HashSet<ServerId>>,
+    /// How far each participant is with what it is made from, and since when.
+    progress: Mutex<HashMap<ParticipantId, (Progress, Timestamp)>>,
+}
+
+/// What changes while a participant is made: when nothing of it does, it stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Progress {
+    instance: InstanceState,
+    made: Option<(MakingStep, u64)>,
+    following: Option<FollowingBy>,
+    applied: bool,
+    databases: usize,
+}
+
+impl Progress {
+    fn of(seen: &ParticipantObservation) -> Self {
+        Self {
+            instance: seen.instance,
+            made: seen.making.as_ref().map(|making| (making.step, making.done)),
+            following: seen.following.as_ref().map(|following| following.by),
+            applied: seen.applied.is_some(),
+            databases: seen.databases.len(),
+        }
+    }
 }
 
 impl Sightings {
@@ -80,6 +105,7 @@ impl Sightings {
             return Changed::default();
         }
         let next = Arc::new(Sighting::new(observation, now));
+        self.note_progress(last.as_deref(), &next);
         let mut changed = difference(last.filter(|last| last.is_fresh(now)).as_deref(), &next);
         if let Some(untold) = locked(&self.untold).remove(&server) {
             changed.add(untold);
@@ -88,6 +114,26 @@ impl Sightings {
         let mut all = self.by_server.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(server, next);
         changed
+    }
+
+    fn note_progress(&self, last: Option<&Sighting>, next: &Sighting) {
+        let mut all = locked(&self.progress);
+        let before = last.iter().flat_map(|last| last.participants.keys());
+        for gone in before.filter(|id| !next.participants.contains_key(id)) {
+            all.remove(gone);
+        }
+        for (id, seen) in &next.participants {
+            let progress = Progress::of(seen);
+            if all.get(id).is_none_or(|(known, _)| *known != progress) {
+                all.insert(*id, (progress, next.received));
+            }
+        }
+    }
+
+    /// Since when nothing has changed of how far a participant is made.
+    #[must_use]
+    pub fn still_since(&self, participant: ParticipantId) -> Option<Timestamp> {
+        locked(&self.progress).get(&participant).map(|(_, since)| *since)
     }
 
     /// Keeps a change that could not be told to the store, for the next time.
@@ -138,7 +184,8 @@ fn compare(changed: &mut Changed, then: &ParticipantObservation, now: &Participa
     if of_participant(then) != of_participant(now) {
         changed.participants.push(now.id);
     }
-    if answers(then) != answers(now) {
+    let follows = |one: &ParticipantObservation| one.following.as_ref().map(|how| how.by);
+    if (answers(then), follows(then)) != (answers(now), follows(now)) {
         changed.with_databases.push(now.id);
         return;
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use howdah_control::clock::Clock as _;
 use howdah_control::servers::{Answer, Failure, Servers, Terminate};
 use howdah_model::agent::{DatabaseLook, InstanceState, ParticipantSpec, ServerObservation};
-use howdah_model::ids::ParticipantId;
+use howdah_model::ids::{ParticipantId, TimelineId};
 use howdah_model::name::DatabaseName;
 use howdah_store::servers::Server;
 use jiff::Timestamp;
@@ -153,6 +153,13 @@ impl Servers for Agent {
             };
             self.stage.on_the_wire().await;
             Ok(seen)
+        })
+    }
+
+    fn erase<'a>(&'a self, _server: &'a Server, timeline: TimelineId) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.world().erase(timeline);
+            Ok(())
         })
     }
 

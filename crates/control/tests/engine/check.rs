@@ -118,6 +118,13 @@ async fn check_outcome(ground: &Ground, asked: &Row) {
         (Operation::Promote, Outcome::Undone) => {
             assert!(!released(ground, asked.id).await, "{name} was promoted by what was undone");
         }
+        (Operation::Unfollow, Outcome::Done) => {
+            let gone = database.wanted == Wanted::Absent;
+            assert!(gone || database.follows.is_none(), "{name} still follows another");
+        }
+        (Operation::Unfollow, Outcome::Undone) => {
+            assert!(database.adopts.is_none(), "{name} was changed by what was undone");
+        }
         (Operation::Destroy, Outcome::Undone) => panic!("a destroy is never undone"),
     }
 }

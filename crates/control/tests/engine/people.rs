@@ -36,6 +36,7 @@ impl Ground {
             plan: plan::find(plan).expect("a plan"),
             major: Major(15),
             name: &format!("d{number:05}").parse().expect("a name"),
+            inherits: None,
         };
         databases::insert(&mut tx, &new, now).await.expect("insert a database");
         let credential = CredentialId::new();
@@ -75,7 +76,9 @@ impl Ground {
                 namespace: None,
             })
             .expect("arguments"),
-            Operation::Provision | Operation::Reset | Operation::Destroy => json!({}),
+            Operation::Provision | Operation::Reset | Operation::Unfollow | Operation::Destroy => {
+                json!({})
+            }
         };
         let now = self.stage.now();
         let new = self.operation(kind, database, app, arguments);

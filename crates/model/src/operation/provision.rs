@@ -1,4 +1,5 @@
-//! Making a database: find a participant, wait for the database in it, publish it to the app.
+//! Making a database: find a participant, wait for the database in it, publish it to the app. The
+//! data is new and empty, or a copy of another's.
 
 use std::time::Duration;
 
@@ -6,7 +7,59 @@ use serde::{Deserialize, Serialize};
 
 use super::{Mark, Wish};
 use crate::database;
-use crate::machine::{Kind, Machine, Row, SOON, Step, Undo};
+use crate::ids::{DatabaseId, TimelineId};
+use crate::machine::{Kind, Machine, Row, SOON, STALLED, Step, Undo};
+use crate::protection::Until;
+
+/// What is asked for beside the database: `operations.arguments`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arguments {
+    /// Whose data it shall have; none for an empty database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<Copied>,
+}
+
+/// Whose data a new database shall have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// As what it is asked for.
+    pub how: How,
+    /// The database that has or had the data.
+    pub source: DatabaseId,
+    /// The history that the data is in.
+    pub timeline: TimelineId,
+    /// Up to where.
+    #[serde(flatten)]
+    pub until: Until,
+}
+
+/// As what a copy is asked for.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum How {
+    /// A database of its own with the data of now, or of the last base backup.
+    Fork,
+    /// A database of its own with the data of a moment.
+    Rollback,
+    /// A read-only one that keeps up with the source.
+    Follow,
+    /// One that was destroyed, brought back.
+    Undelete,
+}
 
 /// Where the making of a database is.
 #[derive(
@@ -30,6 +83,8 @@ pub enum State {
     Placing,
     /// The participant's agent makes the database and its credential.
     Making,
+    /// The participant's agent copies another's data.
+    Copying,
     /// Giving the app its release and config var.
     Publishing,
     /// The database is there and published.
@@ -49,12 +104,27 @@ pub struct Seen {
     pub wish: Wish,
     /// Whether the database has a participant.
     pub place: Mark,
+    /// Where its data comes from, and whether that goes on.
+    pub data: Data,
+    /// Whether the leader of a follower has the follower's role; all others need none.
+    pub role: Mark,
     /// Whether the app has its release.
     pub release: Mark,
     /// How the database fares.
     pub database: database::State,
     /// Whether the undo has withdrawn the wish for the database.
     pub withdrawn: Mark,
+}
+
+/// Where the data of a new database comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Data {
+    /// It has none yet.
+    Empty,
+    /// From another; the copy goes on, or nothing is known of it now.
+    Copy,
+    /// From another, and the copy has stood still for too long.
+    StalledCopy,
 }
 
 /// What the operation can do. Each is one write to the store.
@@ -86,7 +156,7 @@ impl Machine for Provision {
                 state: Placing,
                 means: "finding a participant: a shared one, one of the pool, or a new one",
                 looks_at: "whether the database has a participant",
-                goes_to: &[Making, Undoing],
+                goes_to: &[Making, Copying, Undoing],
                 deadline: Some((Duration::from_secs(60), Undoing)),
                 undo: Undo::Through(Undoing),
             },
@@ -96,6 +166,14 @@ impl Machine for Provision {
                 looks_at: "whether the database is available",
                 goes_to: &[Publishing, Undoing],
                 deadline: Some((Duration::from_secs(600), Undoing)),
+                undo: Undo::Through(Undoing),
+            },
+            Row {
+                state: Copying,
+                means: "the agent copies another's data and follows its history",
+                looks_at: "whether the database is available; whether the copy makes progress",
+                goes_to: &[Publishing, Undoing],
+                deadline: Some((Duration::from_secs(86_400), Undoing)),
                 undo: Undo::Through(Undoing),
             },
             Row {
@@ -147,14 +225,21 @@ impl Machine for Provision {
         let gone = seen.database == database::State::Removed;
         match state {
             Done | Undone => Wait(Duration::MAX, "it is over"),
-            Placing | Making | Publishing if seen.wish == Wish::Cancelled => {
+            Placing | Making | Copying | Publishing if seen.wish == Wish::Cancelled => {
                 Goto(Undoing, "it was cancelled")
             }
-            Placing if seen.place == Mark::Made => Goto(Making, "a participant was found"),
+            Placing if seen.place == Mark::Made => match seen.data {
+                Data::Empty => Goto(Making, "a participant was found"),
+                Data::Copy | Data::StalledCopy => Goto(Copying, "there is a place for the copy"),
+            },
             Placing => Do(Effect::Place, "the database has no participant yet"),
-            Making if seen.database == database::State::Available => {
+            Making | Copying
+                if seen.database == database::State::Available && seen.role == Mark::Made =>
+            {
                 Goto(Publishing, "the database is available")
             }
+            Copying if seen.data == Data::StalledCopy => Goto(Undoing, STALLED),
+            Copying => Wait(SOON, "the data is being copied"),
             Making => Wait(SOON, "the database is being made"),
             Publishing if seen.release == Mark::Made => Goto(Done, "the app has its release"),
             Publishing => Do(Effect::Publish, "the app has no release for it yet"),
@@ -177,10 +262,22 @@ mod tests {
         let mut all = Vec::new();
         for wish in Wish::iter() {
             for place in Mark::iter() {
-                for release in Mark::iter() {
-                    for withdrawn in Mark::iter() {
-                        for database in database::State::iter() {
-                            all.push(Seen { wish, place, release, database, withdrawn });
+                for (data, role) in
+                    Data::iter().flat_map(|data| Mark::iter().map(move |r| (data, r)))
+                {
+                    for release in Mark::iter() {
+                        for withdrawn in Mark::iter() {
+                            for database in database::State::iter() {
+                                all.push(Seen {
+                                    wish,
+                                    place,
+                                    data,
+                                    role,
+                                    release,
+                                    database,
+                                    withdrawn,
+                                });
+                            }
                         }
                     }
                 }
@@ -202,12 +299,43 @@ mod tests {
                 match Provision::turn(state, &seen, SOON) {
                     Step::Goto(State::Publishing, _) => {
                         assert_eq!(seen.database, database::State::Available);
+                        assert_eq!(seen.role, Mark::Made);
                     }
                     Step::Do(Effect::Publish, _) => assert_eq!(state, State::Publishing),
                     _ => {}
                 }
             }
         }
+    }
+
+    #[test]
+    fn g11_a_copy_that_stands_still_is_undone_and_one_that_goes_on_has_a_day() {
+        let hour = Duration::from_secs(3600);
+        for seen in worlds().into_iter().filter(|seen| seen.wish == Wish::Stands) {
+            let step = Provision::turn(State::Copying, &seen, hour);
+            let there = seen.database == database::State::Available && seen.role == Mark::Made;
+            match seen.data {
+                _ if there => assert!(matches!(step, Step::Goto(State::Publishing, _))),
+                Data::StalledCopy => assert_eq!(step, Step::Goto(State::Undoing, STALLED)),
+                Data::Copy | Data::Empty => assert!(matches!(step, Step::Wait(..))),
+            }
+            let day = Provision::turn(State::Copying, &seen, hour * 24);
+            assert!(matches!(day, Step::Goto(..)), "{day:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_older_operations_are_those_of_an_empty_database() {
+        assert_eq!(serde_json::from_str::<Arguments>("{}").ok(), Some(Arguments::default()));
+        let copy = Copied {
+            how: How::Fork,
+            source: DatabaseId::new(),
+            timeline: TimelineId::new(),
+            until: Until::Backup,
+        };
+        let asked = Arguments { copy: Some(copy) };
+        let text = serde_json::to_string(&asked).expect("JSON");
+        assert_eq!(serde_json::from_str::<Arguments>(&text).ok(), Some(asked), "{text}");
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn by(who: Option<String>) -> String {
 fn is_told_by_a_release(kind: Kind) -> bool {
     match kind {
         Kind::Provision | Kind::Promote => true,
-        Kind::Reset | Kind::Destroy => false,
+        Kind::Reset | Kind::Unfollow | Kind::Destroy => false,
     }
 }
 
@@ -96,6 +96,7 @@ fn verb(kind: Kind) -> &'static str {
     match kind {
         Kind::Provision => "Create",
         Kind::Reset => "Reset",
+        Kind::Unfollow => "Unfollow",
         Kind::Promote => "Promote",
         Kind::Destroy => "Destroy",
     }

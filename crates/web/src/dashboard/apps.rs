@@ -194,7 +194,7 @@ pub(crate) async fn add_database(
     let app = apps::find(&mut *web.read().await?, visitor.id(), &name).await?;
     let wanted = addons::Wanted { plan: form.plan.clone(), ..addons::Wanted::default() };
     match addons::create(web.control(), visitor.id(), &app, &wanted).await {
-        Ok(made) => Ok(go_to(&format!("/apps/{}?added={}", app.name, made.name))),
+        Ok(made) => Ok(go_to(&format!("/apps/{}?added={}", app.name, made.addon.name))),
         Err(refusal) => {
             let notice = Notice::refused(refusal)?;
             render(&web, visitor, app, |_, _| Some(notice), form.plan).await

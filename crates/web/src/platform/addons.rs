@@ -155,8 +155,15 @@ pub(crate) async fn create(
         attachment: new.attachment.and_then(|attachment| attachment.name),
         options: options(new.config.unwrap_or_default()),
     };
-    let addon = addons::create(web.control(), caller.id(), &app, &wanted).await?;
-    Ok((StatusCode::CREATED, Json(shown(&web, &caller, &addon).await?)))
+    let made = addons::create(web.control(), caller.id(), &app, &wanted).await?;
+    Ok((StatusCode::CREATED, Json(created(&web, &caller, &made).await?)))
+}
+
+/// A new add-on as JSON, with what is to be said of it.
+pub(crate) async fn created(web: &Web, caller: &Caller, made: &addons::Created) -> Result<Value> {
+    let mut shown = shown(web, caller, &made.addon).await?;
+    shown["provision_message"] = made.message.clone().into();
+    Ok(shown)
 }
 
 /// What is to be changed of an add-on.

@@ -10,7 +10,7 @@ use howdah_model::agent::{
     DatabaseLook, DatabaseObservation, Installed, InstanceState, ParticipantObservation,
     ParticipantSpec, ServerObservation, Wanted,
 };
-use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::name::DatabaseName;
 use howdah_model::protection::DiskStage;
 use howdah_store::servers::Server;
@@ -124,6 +124,10 @@ impl Servers for Agent {
             let _ = tokio::time::timeout(wait, differs).await;
             Ok(self.observation())
         })
+    }
+
+    fn erase<'a>(&'a self, _: &'a Server, _: TimelineId) -> Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn look<'a>(

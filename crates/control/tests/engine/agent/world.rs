@@ -8,7 +8,7 @@ use howdah_model::agent::{
     DatabaseLook, DatabaseObservation, DatabaseSpec, Epoch, Incarnation, Installed, InstanceState,
     ParticipantObservation, ParticipantSpec, Refusal, Revision, ServerObservation, Wanted,
 };
-use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::name::{DatabaseName, RoleName};
 use howdah_model::version::{Major, Version};
 use jiff::Timestamp;
@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     /// How many PUTs were taken.
     pub(crate) puts: usize,
+    /// Timelines whose archive was erased.
+    pub(crate) erased: Vec<TimelineId>,
     /// Whoever sends these a spec never gets an answer.
     pub(crate) deaf: BTreeSet<ParticipantId>,
 }
@@ -80,6 +82,7 @@ impl World {
             late: Vec::new(),
             events: Vec::new(),
             puts: 0,
+            erased: Vec::new(),
             deaf: BTreeSet::new(),
         }
     }
@@ -159,8 +162,15 @@ impl World {
             disk_total: 100 << 30,
             disk_free: 50 << 30,
             disk: howdah_model::protection::DiskStage::Ample,
-            erased: Vec::new(),
+            erased: self.erased.clone(),
             participants: self.housed.values().map(|one| one.observation(now)).collect(),
+        }
+    }
+
+    pub(super) fn erase(&mut self, timeline: TimelineId) {
+        if !self.erased.contains(&timeline) {
+            self.erased.push(timeline);
+            self.change += 1;
         }
     }
 
