@@ -33,7 +33,10 @@ impl FromStr for Lsn {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let half = |part: &str| match part.len() {
-            1..=8 => u32::from_str_radix(part, 16).ok().map(u64::from),
+            // Without the check a sign would do.
+            1..=8 if part.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                u32::from_str_radix(part, 16).ok().map(u64::from)
+            }
             _ => None,
         };
         text.split_once('/')
