@@ -77,11 +77,17 @@ struct Inner {
     ready: OnceCell<()>,
     /// Whether the store itself refuses to replace an object.
     conditional: AtomicBool,
+    /// [`PATIENCE`], but for tests.
+    patience: Duration,
 }
 
 impl Store {
     /// Gets ready to speak to the store; a directory is made, nothing else is touched.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+        Self::open_with(config, PATIENCE)
+    }
+
+    fn open_with(config: &Config, patience: Duration) -> Result<Self, Error> {
         let objects = backend::build(&config.location)?;
         let (directory, prefix) = match &config.location {
             Location::Directory(path) => (Some(path.clone()), Path::default()),
@@ -95,6 +101,7 @@ impl Store {
             location: config.location.to_string(),
             ready: OnceCell::new(),
             conditional: AtomicBool::new(true),
+            patience,
         })))
     }
 
@@ -167,7 +174,9 @@ impl Store {
     pub(crate) async fn exists(&self, place: &Place) -> Result<bool, Error> {
         self.ready().await?;
         match self
-            .trying(place, PATIENCE, || async { self.0.objects.head(&self.path(place)).await })
+            .trying(place, self.0.patience, || async {
+                self.0.objects.head(&self.path(place)).await
+            })
             .await
         {
             Ok(_) => Ok(true),
@@ -183,9 +192,9 @@ impl Store {
             let mut found = Vec::new();
             let mut objects = self.0.objects.list(Some(&self.path(directory)));
             // The whole may be long, a page of it is not.
-            while let Some(object) = tokio::time::timeout(PATIENCE, objects.next())
+            while let Some(object) = tokio::time::timeout(self.0.patience, objects.next())
                 .await
-                .map_err(|_| failure::slow(PATIENCE))?
+                .map_err(|_| failure::slow(self.0.patience))?
             {
                 let object = object?;
                 if let Some(name) = self.name(&object.location) {
@@ -207,7 +216,7 @@ impl Store {
     pub(crate) async fn directories(&self, of: &Place) -> Result<Vec<String>, Error> {
         self.ready().await?;
         let path = self.path(of);
-        let listing = self.trying(of, PATIENCE * 6, || async {
+        let listing = self.trying(of, self.0.patience * 6, || async {
             self.0.objects.list_with_delimiter(Some(&path)).await
         });
         match listing.await {
@@ -227,7 +236,7 @@ impl Store {
         self.ready().await?;
         for some in places.chunks(DELETED_AT_ONCE) {
             let paths: Vec<Path> = some.iter().map(|place| self.path(place)).collect();
-            let deleted = self.trying(&some[0], PATIENCE * 6, || {
+            let deleted = self.trying(&some[0], self.0.patience * 6, || {
                 let paths = stream::iter(paths.clone().into_iter().map(Ok)).boxed();
                 let gone = self.0.objects.delete_stream(paths);
                 gone.try_for_each_concurrent(None, async |_| Ok(()))
@@ -258,7 +267,7 @@ impl Store {
         for place in places {
             let path = self.path(place);
             match self
-                .trying(place, PATIENCE, || async { self.0.objects.delete(&path).await })
+                .trying(place, self.0.patience, || async { self.0.objects.delete(&path).await })
                 .await
             {
                 Ok(()) | Err(Failure::Missing) => {}
@@ -271,9 +280,11 @@ impl Store {
     /// Puts bytes as they are where nothing is; false when something is there.
     async fn create(&self, place: &Place, bytes: Bytes) -> Result<bool, Error> {
         let path = self.path(place);
-        let patience = PATIENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let patience = self.0.patience + Duration::from_secs(bytes.len() as u64 / SLOWEST);
         if !self.is_conditional() {
-            match self.trying(place, PATIENCE, || async { self.0.objects.head(&path).await }).await
+            match self
+                .trying(place, self.0.patience, || async { self.0.objects.head(&path).await })
+                .await
             {
                 Ok(_) => return Ok(false),
                 Err(Failure::Missing) => {}
@@ -300,12 +311,12 @@ impl Store {
     async fn read(&self, place: &Place) -> Result<Bytes, Error> {
         let path = self.path(place);
         let bytes = self.trying(place, Duration::MAX, || async {
-            let got = tokio::time::timeout(PATIENCE, self.0.objects.get(&path));
-            let got = got.await.map_err(|_| failure::slow(PATIENCE))??;
+            let got = tokio::time::timeout(self.0.patience, self.0.objects.get(&path));
+            let got = got.await.map_err(|_| failure::slow(self.0.patience))??;
             if got.meta.size > LARGEST + (64 << 10) {
                 return Ok(None);
             }
-            let patience = PATIENCE + Duration::from_secs(got.meta.size / SLOWEST);
+            let patience = self.0.patience + Duration::from_secs(got.meta.size / SLOWEST);
             let bytes = tokio::time::timeout(patience, got.bytes()).await;
             bytes.map_err(|_| failure::slow(patience))?.map(Some)
         });
@@ -378,3 +389,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Err(Error::Unfit { place: place.to_string(), why })
     })
 }
+
+#[cfg(test)]
+mod tests;

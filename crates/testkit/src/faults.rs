@@ -25,8 +25,8 @@ pub enum Fault {
     CutUp(usize),
     /// It is cut when so many bytes have come from the server.
     CutDown(usize),
-    /// A HTTP answer with this status, whatever is asked.
-    Answer(u16),
+    /// A HTTP answer with this status and body, whatever is asked.
+    Answer(u16, &'static str),
 }
 
 /// The proxy. Connections end when this is dropped.
@@ -128,11 +128,13 @@ async fn serve(mut client: TcpStream, server: SocketAddr, fault: Fault) {
             let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
             std::future::pending::<()>().await;
         }
-        Fault::Answer(status) => {
+        Fault::Answer(status, body) => {
             let mut some = [0; 4096];
             let _ = client.read(&mut some).await;
-            let answer =
-                format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let answer = format!(
+                "HTTP/1.1 {status} Told\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
             let _ = client.write_all(answer.as_bytes()).await;
             let _ = client.shutdown().await;
             // Until the client has said all: else it would see a reset, not the answer.
@@ -230,7 +232,7 @@ mod tests {
         assert_eq!(say(&proxy, 5000).await, 1000);
         proxy.fail(Fault::CutUp(1000));
         assert!(say(&proxy, 5000).await <= 1000);
-        proxy.fail(Fault::Answer(503));
+        proxy.fail(Fault::Answer(503, ""));
         assert!(say(&proxy, 10).await > 20);
     }
 }
