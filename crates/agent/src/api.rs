@@ -14,8 +14,8 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use howdah_cluster::connection::SqlError;
 use howdah_cluster::look::{self, How, Which};
-use howdah_model::agent::ParticipantSpec;
-use howdah_model::ids::ParticipantId;
+use howdah_model::agent::{ParticipantSpec, Wanted};
+use howdah_model::ids::{ParticipantId, TimelineId};
 use howdah_model::name::DatabaseName;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::archiving::erasing::Erasing;
 use crate::board::Board;
 use crate::clock;
 use crate::manager::{NotTaken, Put};
@@ -33,6 +34,7 @@ use crate::manager::{NotTaken, Put};
 pub(crate) struct State {
     pub(crate) requests: mpsc::Sender<Put>,
     pub(crate) board: Arc<Board>,
+    pub(crate) erasing: Option<Arc<Erasing>>,
 }
 
 /// The longest time that an observation is waited for.
@@ -65,6 +67,7 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route("/participants/{id}", put(put_participant))
         .route("/observation", get(observation))
+        .route("/timelines/{id}", put(put_timeline))
         .route("/participants/{id}/databases/{name}/look", post(look_now))
         .route("/participants/{id}/databases/{name}/terminate", post(terminate))
         .route("/participants/{id}/databases/{name}/stats_reset", post(reset_statistics))
@@ -104,6 +107,27 @@ async fn put_participant(
         Ok(Err(why @ NotTaken::Invalid(_))) => refused(StatusCode::UNPROCESSABLE_ENTITY, why),
         Ok(Err(why @ NotTaken::Failed(_))) => refused(StatusCode::INTERNAL_SERVER_ERROR, why),
         Err(_) => refused(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+    }
+}
+
+/// What is wanted of a timeline in the archive.
+#[derive(Deserialize)]
+struct TimelineSpec {
+    wanted: Wanted,
+}
+
+async fn put_timeline(
+    Shared(state): Shared<State>,
+    InPath(id): InPath<TimelineId>,
+    Json(spec): Json<TimelineSpec>,
+) -> Response {
+    match (spec.wanted, &state.erasing) {
+        (Wanted::Present, _) => StatusCode::NO_CONTENT.into_response(),
+        (Wanted::Absent, None) => refused(StatusCode::CONFLICT, "this agent has no archive"),
+        (Wanted::Absent, Some(erasing)) => match erasing.begin(id) {
+            Ok(()) => StatusCode::ACCEPTED.into_response(),
+            Err(why) => refused(StatusCode::CONFLICT, why),
+        },
     }
 }
 

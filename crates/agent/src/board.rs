@@ -1,6 +1,6 @@
 //! What is known of all participants, for whoever asks, and the waiting for a change of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use howdah_model::agent::{
     DatabaseLook, Epoch, Installed, InstanceState, ParticipantObservation, ParticipantSpec,
     Revision, ServerObservation,
 };
-use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::name::DatabaseName;
 use howdah_model::protection::DiskStage;
 use tokio::sync::watch;
@@ -27,6 +27,9 @@ pub(crate) struct Board {
     memory: u64,
     participants: Mutex<BTreeMap<ParticipantId, ParticipantObservation>>,
     change: watch::Sender<u64>,
+    /// Timelines that were removed from the archive.
+    erased: Mutex<BTreeSet<TimelineId>>,
+    disk: Mutex<DiskStage>,
 }
 
 impl Board {
@@ -40,11 +43,33 @@ impl Board {
             memory: memory::total(),
             participants: Mutex::default(),
             change: watch::Sender::new(start),
+            erased: Mutex::default(),
+            disk: Mutex::default(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ParticipantId, ParticipantObservation>> {
         self.participants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn erased(&self) -> MutexGuard<'_, BTreeSet<TimelineId>> {
+        self.erased.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How full the disk is.
+    pub(crate) fn disk(&self) -> DiskStage {
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_disk(&self, stage: DiskStage) {
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.changed();
+    }
+
+    /// Takes note of a timeline that is not in the archive any more.
+    pub(crate) fn has_erased(&self, timeline: TimelineId) {
+        self.erased().insert(timeline);
+        self.changed();
     }
 
     fn changed(&self) {
@@ -127,8 +152,8 @@ impl Board {
             memory_total: self.memory,
             disk_total,
             disk_free,
-            disk: DiskStage::Ample,
-            erased: Vec::new(),
+            disk: self.disk(),
+            erased: self.erased().iter().copied().collect(),
             participants: self.lock().values().cloned().collect(),
         }
     }
@@ -158,5 +183,14 @@ fn blank(id: ParticipantId, socket_dir: PathBuf) -> ParticipantObservation {
 fn without_looks(one: &ParticipantObservation) -> ParticipantObservation {
     let mut one = one.clone();
     one.databases.values_mut().for_each(|database| database.look = None);
+    one.position = None;
+    if let Some(protected) = &mut one.protected {
+        // Whoever looks at these looks now and then.
+        (protected.archived, protected.archived_at, protected.lag_bytes) = Default::default();
+        protected.backing_up = None;
+    }
+    if let Some(making) = &mut one.making {
+        (making.done, making.total) = (0, 0);
+    }
     one
 }

@@ -48,6 +48,11 @@ impl Layout {
         self.home.join("spares")
     }
 
+    /// Where restores are proven.
+    pub(crate) fn drills(&self) -> PathBuf {
+        self.home.join("drills")
+    }
+
     /// Where all that belongs to participants is, one directory each.
     pub(crate) fn participants(&self) -> PathBuf {
         self.home.join("p")

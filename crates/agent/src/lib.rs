@@ -3,13 +3,16 @@
 //! PostgreSQL works without it.
 
 mod api;
+mod archiving;
 mod board;
 mod clock;
+mod disk;
 mod layout;
 mod looks;
 mod manager;
 mod memory;
 mod participant;
+mod pending;
 mod ready_copies;
 mod specs;
 pub mod supervision;
@@ -19,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use howdah_archive::Archive;
 use howdah_cluster::{RunAs, StopMode, postmaster};
 use howdah_model::agent::Installed;
 use howdah_model::ids::ServerId;
@@ -26,7 +30,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::archiving::Archives;
+use crate::archiving::erasing::Erasing;
 use crate::board::Board;
+use crate::disk::Disk;
 use crate::layout::Layout;
 use crate::manager::Manager;
 use crate::ready_copies::ReadyCopies;
@@ -44,6 +51,25 @@ pub struct Config {
     pub installed: Vec<Installed>,
     /// Whom PostgreSQL runs as.
     pub run_as: RunAs,
+    /// Where WAL and base backups go. Without one nothing is protected, and nothing can be made from
+    /// another's data.
+    pub archive: Option<ArchiveConfig>,
+}
+
+/// Where an agent keeps WAL and base backups, and how PostgreSQL gets at it.
+#[derive(Clone, Debug)]
+pub struct ArchiveConfig {
+    /// The archive.
+    pub archive: Archive,
+    /// What PostgreSQL runs to archive and restore a file of WAL: an executable whose first arguments
+    /// it hands to [`wal_client`], and that PostgreSQL's user can run.
+    pub program: PathBuf,
+}
+
+/// The client that PostgreSQL runs, if the arguments (without the program's name) are for it.
+#[must_use]
+pub fn wal_client(arguments: &[std::ffi::OsString]) -> Option<std::process::ExitCode> {
+    archiving::client::run(arguments)
 }
 
 /// Requests that may wait for the manager. More are refused for a moment, which no control plane
@@ -61,14 +87,31 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let board = Arc::new(Board::new(config.server, config.installed.clone(), &config.home));
     let (requests, received) = mpsc::channel(QUEUE);
     let copies = Arc::new(ReadyCopies::new(&layout, &config));
-    let mut manager =
-        Manager::new(layout, &config, Arc::clone(&board), Arc::clone(&copies), stop.clone());
+    let disk = Disk::new(&config.home, &board);
+    let archives = config.archive.as_ref().map(|config| {
+        let (archive, program) = (config.archive.clone(), config.program.clone());
+        Arc::new(Archives::new(archive, program, layout.drills()))
+    });
+    let erasing = archives.clone().map(|archives| Arc::new(Erasing::new(archives, &board)));
+    let mut manager = Manager::new(
+        layout,
+        &config,
+        Arc::clone(&board),
+        Arc::clone(&copies),
+        archives,
+        stop.clone(),
+    );
     // Before anybody can ask: an observation without a participant says that it is gone.
     manager.read()?;
     let listener = api::listen(&config.socket).context("listen on the agent's socket")?;
     let mut parts = JoinSet::new();
     parts.spawn(manager.run(received));
-    parts.spawn(api::serve(listener, api::State { requests, board }, stop.clone()));
+    parts.spawn(api::serve(listener, api::State { requests, board, erasing }, stop.clone()));
+    let guarding = stop.clone();
+    parts.spawn(async move {
+        disk.keep(&guarding).await;
+        Ok(())
+    });
     let copying = stop.clone();
     parts.spawn(async move {
         copies.keep(&copying).await;

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::archiving::Archives;
 use crate::board::Board;
 use crate::layout::Layout;
 use crate::participant::{Ended, Participant};
@@ -62,6 +63,7 @@ pub(crate) struct Manager {
     ids: HashMap<task::Id, ParticipantId>,
     templates: Arc<tokio::sync::Mutex<()>>,
     copies: Arc<ReadyCopies>,
+    archives: Option<Arc<Archives>>,
 }
 
 impl Manager {
@@ -70,6 +72,7 @@ impl Manager {
         config: &Config,
         board: Arc<Board>,
         copies: Arc<ReadyCopies>,
+        archives: Option<Arc<Archives>>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -84,6 +87,7 @@ impl Manager {
             ids: HashMap::new(),
             templates: Arc::default(),
             copies,
+            archives,
         }
     }
 
@@ -205,6 +209,7 @@ impl Manager {
             wanted,
             Arc::clone(&self.templates),
             Arc::clone(&self.copies),
+            self.archives.clone(),
         );
         let stop = self.stop.clone();
         let task = self.tasks.spawn(async move {

@@ -1,29 +1,40 @@
 //! The task of one participant: looks, asks the table what is next, does it, again and again.
 
 mod feel;
+mod follower;
+mod origin;
 mod steps;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use howdah_cluster::Cluster;
+use howdah_cluster::brake::Writes;
 use howdah_cluster::databases::{Databases, Look};
 use howdah_cluster::postmaster::Phase;
 use howdah_cluster::settings::Settings;
-use howdah_model::agent::{InstanceState, ParticipantSpec, Revision, Wanted};
+use howdah_cluster::{Cluster, commands};
+use howdah_model::agent::{
+    DatabaseObservation, Incarnation, InstanceState, ParticipantObservation, ParticipantSpec,
+    Revision, Role, Source, Wanted,
+};
 use howdah_model::ids::ParticipantId;
+use howdah_model::lsn::Lsn;
 use howdah_model::machine::back_off;
+use howdah_model::name::DatabaseName;
+use howdah_model::protection::DiskStage;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::archiving::{Archives, Archiving, door};
 use crate::board::Board;
 use crate::layout::Layout;
 use crate::looks::Looks;
 use crate::ready_copies::ReadyCopies;
 use crate::specs::Progress;
-use crate::supervision::{Action, Data, Due, Pace, Process, Seen, next};
+use crate::supervision::{Action, Data, Due, Pace, Process, Seen, Stands, next};
 
 /// How a participant's task came to its end.
 #[derive(Debug)]
@@ -47,7 +58,17 @@ pub(crate) struct Participant {
     /// Held while a template is made, so that two participants do not make the same one.
     templates: Arc<Mutex<()>>,
     copies: Arc<ReadyCopies>,
+    /// None where the platform has no archive: tests of something else.
+    archives: Option<Arc<Archives>>,
+    archiving: Option<Archiving>,
     progress: Progress,
+    /// Whether the server that runs writes; none when it was not asked since its start.
+    standing: Option<Stands>,
+    progressing: follower::Progressing,
+    /// Where the copy ended that the data was made of.
+    copied: Option<Lsn>,
+    /// Since when it is being removed.
+    removing: Option<Instant>,
     databases: Option<Databases>,
     looks: Looks,
     /// The settings that were written last, and what PostgreSQL had against them.
@@ -70,11 +91,13 @@ impl Participant {
         wanted: watch::Receiver<Arc<ParticipantSpec>>,
         templates: Arc<Mutex<()>>,
         copies: Arc<ReadyCopies>,
+        archives: Option<Arc<Archives>>,
     ) -> Self {
         let id = wanted.borrow().id;
         // A spec that comes with a number of restarts for something new asks for none.
         let restarts = wanted.borrow().restarts;
-        let progress = layout.read_progress(id).unwrap_or(Progress { restarts, deaths: 0 });
+        let progress =
+            layout.read_progress(id).unwrap_or(Progress { restarts, ..Progress::default() });
         Self {
             id,
             layout,
@@ -83,7 +106,13 @@ impl Participant {
             wanted,
             templates,
             copies,
+            archives,
+            archiving: None,
             progress,
+            standing: None,
+            progressing: follower::Progressing::default(),
+            copied: None,
+            removing: None,
             databases: None,
             looks: Looks::default(),
             settings: None,
@@ -99,6 +128,9 @@ impl Participant {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Ended {
         while !stop.is_cancelled() {
             let spec = Arc::clone(&self.wanted.borrow_and_update());
+            if let Err(error) = self.open_archiving(&spec).and_then(|()| self.brake(&spec)) {
+                self.failed(&error);
+            }
             let action = next(&self.see(&spec));
             tracing::debug!(participant.id = %self.id, "next: {action:?}");
             let mut wanted = self.wanted.clone();
@@ -108,11 +140,16 @@ impl Participant {
                     Err(error) => Err(error),
                 },
                 // These work on files in a thread of their own, which nothing breaks off.
-                Action::Make | Action::Remove => self.perform(action, &spec).await,
-                Action::Start
+                Action::Make if spec.source == Source::Empty => self.perform(action, &spec).await,
+                Action::Remove => self.perform(action, &spec).await,
+                Action::Make
+                | Action::Start
                 | Action::AwaitReady
                 | Action::Restart
                 | Action::Configure
+                | Action::Ask
+                | Action::Promote
+                | Action::Follow
                 | Action::Converge
                 | Action::Watch
                 | Action::Pause => tokio::select! {
@@ -141,6 +178,35 @@ impl Participant {
         self.converged = None;
     }
 
+    /// Opens the door to the archive, for what the participant is now.
+    fn open_archiving(&mut self, spec: &ParticipantSpec) -> Result<()> {
+        let Some(archives) = &self.archives else { return Ok(()) };
+        let is_gone = spec.wanted == Wanted::Absent && !self.cluster.is_made();
+        if is_gone || self.archiving.as_ref().is_some_and(|open| open.fits(spec)) {
+            return Ok(());
+        }
+        // The old one goes first: there is one socket.
+        self.archiving = None;
+        self.archiving = Some(Archiving::open(archives, &self.board, &self.cluster, &self.wanted)?);
+        Ok(())
+    }
+
+    /// On a disk that is nearly full tenants only read; a reload of the settings follows.
+    fn brake(&mut self, spec: &ParticipantSpec) -> Result<()> {
+        if spec.wanted == Wanted::Absent || !self.cluster.is_configured() {
+            return Ok(());
+        }
+        let writes = match self.board.disk() {
+            DiskStage::ReadOnly => Writes::Refused,
+            DiskStage::Ample | DiskStage::Warn | DiskStage::Throttle => Writes::Allowed,
+        };
+        if self.cluster.braked() != writes {
+            self.cluster.brake(writes)?;
+            self.settings = None;
+        }
+        Ok(())
+    }
+
     fn see(&mut self, spec: &ParticipantSpec) -> Seen {
         let process = match self.cluster.postmaster().map(|found| found.phase) {
             None => Process::Gone,
@@ -151,15 +217,18 @@ impl Participant {
             self.note_death(spec);
         }
         let due = |is_due: bool| if is_due { Due::Now } else { Due::Not };
-        let written = self.settings.as_ref().is_some_and(|(known, _)| *known == spec.settings);
+        let wanted = self.wanted_settings(spec);
+        let written = self.settings.as_ref().is_some_and(|(known, _)| *known == wanted);
         let converged = self.converged.is_some_and(|(known, _)| known == spec.revision);
         Seen {
             wanted: spec.wanted,
             data: if self.cluster.is_made() { Data::Made } else { Data::Missing },
             process,
+            role: spec.role,
+            stands: self.stands(spec),
             restart: due(spec.restarts > self.progress.restarts),
             settings: due(!written),
-            databases: due(!converged || self.databases.is_none()),
+            databases: due(!converged || (spec.role == Role::Leader && self.databases.is_none())),
             pace: match self.retry_at {
                 Some(at) if Instant::now() < at => Pace::Held,
                 Some(_) | None => Pace::Free,
@@ -167,8 +236,31 @@ impl Participant {
         }
     }
 
+    /// The spec's settings, and those by which the server gives its WAL away.
+    fn wanted_settings(&self, spec: &ParticipantSpec) -> Settings {
+        let mut settings = spec.settings.clone();
+        if let Some(archives) = &self.archives {
+            let socket = door::path(&self.cluster.socket_dir);
+            match commands::archive_settings(&archives.program, &socket) {
+                Ok(own) => settings.extend(own),
+                Err(error) => tracing::error!(participant.id = %self.id, "no archive: {error}"),
+            }
+        }
+        settings
+    }
+
+    /// What is made empty has never been anything but one that writes.
+    fn stands(&self, spec: &ParticipantSpec) -> Stands {
+        match (self.standing, spec.role, &spec.source) {
+            (Some(known), _, _) => known,
+            (None, Role::Leader, Source::Empty) => Stands::Writes,
+            (None, _, _) => Stands::Unknown,
+        }
+    }
+
     /// A server that was ready and has no process any more has died.
     fn note_death(&mut self, spec: &ParticipantSpec) {
+        self.standing = None;
         let Some(since) = self.ready_since.take() else { return };
         self.forget();
         if spec.wanted == Wanted::Absent {
@@ -200,14 +292,20 @@ impl Participant {
 
     async fn perform(&mut self, action: Action, spec: &ParticipantSpec) -> Result<()> {
         match action {
-            Action::Make => self.make().await,
+            Action::Make => match &spec.source {
+                Source::Empty => self.make().await,
+                Source::Timeline(origin) => self.make_from(origin, spec).await,
+            },
+            Action::Ask => self.ask_standing().await,
+            Action::Promote => self.promote().await,
+            Action::Follow => self.follow(spec).await,
             Action::Start => self.start(spec).await,
             Action::AwaitReady => self.await_ready().await,
             Action::Restart => self.restart(spec).await,
             Action::Configure => self.configure(spec).await,
             Action::Converge => self.converge(spec, Look::Differences).await,
             Action::Watch => self.watch().await,
-            Action::Remove => self.remove().await,
+            Action::Remove => self.remove(spec).await,
             Action::Finish => Ok(()),
             Action::Pause => {
                 self.pause().await;
@@ -232,7 +330,10 @@ impl Participant {
     fn tell(&self, spec: &ParticipantSpec) {
         let complaint = self.settings.as_ref().and_then(|(_, complaint)| complaint.clone());
         let applied = self.converged.is_some_and(|(known, _)| known == spec.revision)
-            && self.settings.as_ref().is_some_and(|(known, _)| *known == spec.settings)
+            && self
+                .settings
+                .as_ref()
+                .is_some_and(|(known, _)| *known == self.wanted_settings(spec))
             && complaint.is_none()
             && spec.restarts <= self.progress.restarts;
         self.board.update(self.id, |one| {
@@ -246,6 +347,19 @@ impl Participant {
             }
         });
     }
+}
+
+/// The databases that are there.
+type Present = BTreeMap<DatabaseName, Incarnation>;
+
+/// Takes note of the databases that are there, with the looks that are known of them.
+fn observed(one: &mut ParticipantObservation, present: &Present) {
+    let old = std::mem::take(&mut one.databases);
+    let observed = |(name, incarnation): (&_, &_)| {
+        let look = old.get(name).and_then(|old: &DatabaseObservation| old.look.clone());
+        (Clone::clone(name), DatabaseObservation { incarnation: *incarnation, look })
+    };
+    one.databases = present.iter().map(observed).collect();
 }
 
 /// Waits until the spec is such that what is going on for the old one shall be broken off: the

@@ -21,6 +21,10 @@ pub(crate) struct Progress {
     pub(crate) restarts: i32,
     /// How often the postmaster was found dead and was started again.
     pub(crate) deaths: u32,
+    /// WAL of its source ends before the moment that it was to be recovered to: it is recovered to
+    /// that end.
+    #[serde(default)]
+    pub(crate) to_the_end: bool,
 }
 
 impl Layout {

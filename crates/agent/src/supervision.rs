@@ -1,7 +1,7 @@
 //! What an agent does next with a participant: a pure table over what it sees now. It remembers no
 //! step, so it goes on wherever a crash of anything has left things.
 
-use howdah_model::agent::Wanted;
+use howdah_model::agent::{Role, Wanted};
 
 /// Whether the data directory is there, complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
@@ -21,6 +21,17 @@ pub enum Process {
     Busy,
     /// It accepts sessions.
     Ready,
+}
+
+/// Whether a server that is ready writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
+pub enum Stands {
+    /// It has not been asked since it started.
+    Unknown,
+    /// It writes.
+    Writes,
+    /// It replays what another one writes.
+    Replays,
 }
 
 /// Whether something is to be done.
@@ -50,6 +61,10 @@ pub struct Seen {
     pub data: Data,
     /// Its process.
     pub process: Process,
+    /// What it shall be in its timeline.
+    pub role: Role,
+    /// Whether it writes.
+    pub stands: Stands,
     /// A restart was asked for that was not done.
     pub restart: Due,
     /// The written settings are not the spec's, or were not looked at yet.
@@ -63,7 +78,7 @@ pub struct Seen {
 /// What to do next. Each may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Copy the template.
+    /// Copy the template, or another's data.
     Make,
     /// Start the server, after ending what is left of an earlier one.
     Start,
@@ -73,6 +88,12 @@ pub enum Action {
     Restart,
     /// Write the settings and tell the server.
     Configure,
+    /// Ask whether it writes.
+    Ask,
+    /// Make a follower a leader.
+    Promote,
+    /// Look how it follows.
+    Follow,
     /// Bring roles and databases to the spec.
     Converge,
     /// Feel it now and then, until something changes.
@@ -114,11 +135,22 @@ fn life(seen: &Seen) -> Action {
         (Pace::Free, Process::Gone, Data::Missing) => Action::Make,
         (Pace::Free, Process::Gone, Data::Made) => Action::Start,
         (Pace::Free, Process::Busy, _) => Action::AwaitReady,
-        (Pace::Free, Process::Ready, _) => match (seen.settings, seen.databases) {
-            (Due::Now, _) => Action::Configure,
-            (Due::Not, Due::Now) => Action::Converge,
-            (Due::Not, Due::Not) => Action::Watch,
+        (Pace::Free, Process::Ready, _) => match seen.settings {
+            Due::Now => Action::Configure,
+            Due::Not => ready(seen),
         },
+    }
+}
+
+fn ready(seen: &Seen) -> Action {
+    match (seen.role, seen.stands, seen.databases) {
+        (_, Stands::Unknown, _) => Action::Ask,
+        (Role::Leader, Stands::Replays, _) => Action::Promote,
+        (Role::Leader, Stands::Writes, Due::Now) => Action::Converge,
+        // One that writes follows nobody: it is started anew as what it shall be.
+        (Role::Follower, Stands::Writes, _) => Action::Restart,
+        (Role::Follower, Stands::Replays, Due::Now) => Action::Follow,
+        (_, _, Due::Not) => Action::Watch,
     }
 }
 
@@ -136,15 +168,17 @@ mod tests {
                         for settings in Due::iter() {
                             for databases in Due::iter() {
                                 for pace in Pace::iter() {
-                                    all.push(Seen {
+                                    all.extend(standing().map(|(role, stands)| Seen {
                                         wanted,
                                         data,
                                         process,
+                                        role,
+                                        stands,
                                         restart,
                                         settings,
                                         databases,
                                         pace,
-                                    });
+                                    }));
                                 }
                             }
                         }
@@ -155,15 +189,25 @@ mod tests {
         all
     }
 
+    fn standing() -> impl Iterator<Item = (Role, Stands)> {
+        let roles = [Role::Leader, Role::Follower];
+        roles.into_iter().flat_map(|role| Stands::iter().map(move |stands| (role, stands)))
+    }
+
     /// What the world is like when an action has succeeded.
     fn after(action: Action, seen: Seen) -> Option<Seen> {
         let seen = Seen { pace: Pace::Free, ..seen };
         Some(match action {
             Action::Make => Seen { data: Data::Made, ..seen },
             Action::Start | Action::AwaitReady => Seen { process: Process::Ready, ..seen },
-            Action::Restart => Seen { process: Process::Gone, restart: Due::Not, ..seen },
+            Action::Restart => {
+                let stands = Stands::Unknown;
+                Seen { process: Process::Gone, restart: Due::Not, stands, ..seen }
+            }
             Action::Configure => Seen { settings: Due::Not, ..seen },
-            Action::Converge => Seen { databases: Due::Not, ..seen },
+            Action::Ask => Seen { stands: as_started(seen.role), ..seen },
+            Action::Promote => Seen { stands: Stands::Writes, ..seen },
+            Action::Converge | Action::Follow => Seen { databases: Due::Not, ..seen },
             Action::Remove => Seen { data: Data::Missing, process: Process::Gone, ..seen },
             Action::Pause => seen,
             Action::Watch if seen.settings == Due::Now || seen.databases == Due::Now => seen,
@@ -171,12 +215,37 @@ mod tests {
         })
     }
 
+    fn as_started(role: Role) -> Stands {
+        match role {
+            Role::Leader => Stands::Writes,
+            Role::Follower => Stands::Replays,
+        }
+    }
+
+    #[test]
+    fn only_a_leader_is_promoted_and_nobody_else_is_written_to() {
+        for seen in all() {
+            match next(&seen) {
+                Action::Promote => {
+                    assert_eq!((seen.role, seen.stands), (Role::Leader, Stands::Replays));
+                }
+                Action::Converge => {
+                    assert_eq!((seen.role, seen.stands), (Role::Leader, Stands::Writes));
+                }
+                Action::Follow => {
+                    assert_eq!((seen.role, seen.stands), (Role::Follower, Stands::Replays));
+                }
+                _ => {}
+            }
+        }
+    }
+
     #[test]
     fn from_everywhere_it_comes_to_rest_where_it_should() {
         for start in all() {
             let mut seen = start;
             let mut last = next(&seen);
-            for _ in 0..9 {
+            for _ in 0..12 {
                 let Some(then) = after(last, seen) else { break };
                 seen = then;
                 last = next(&seen);
@@ -198,9 +267,12 @@ mod tests {
                 }
                 Action::Start => assert_eq!((seen.data, seen.process), (Data::Made, Process::Gone)),
                 Action::AwaitReady => assert_eq!(seen.process, Process::Busy),
-                Action::Configure | Action::Converge | Action::Watch => {
-                    assert_eq!(seen.process, Process::Ready);
-                }
+                Action::Configure
+                | Action::Ask
+                | Action::Promote
+                | Action::Follow
+                | Action::Converge
+                | Action::Watch => assert_eq!(seen.process, Process::Ready),
                 Action::Restart => assert_ne!(seen.process, Process::Gone),
                 Action::Remove | Action::Finish => assert_eq!(seen.wanted, Wanted::Absent),
                 Action::Pause => assert_eq!(seen.pace, Pace::Held),

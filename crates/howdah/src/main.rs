@@ -1,5 +1,6 @@
 //! The `howdah` executable: the platform's roles wired together, and the command line.
 
+mod archive;
 mod detach;
 mod doctor;
 mod down;
@@ -22,6 +23,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    // First of all: PostgreSQL runs this for every file of WAL.
+    if let Some(code) = howdah_agent::wal_client(&arguments) {
+        return code;
+    }
     match own::Own::parse(&arguments) {
         Some(Ok(command)) => command.run(),
         Some(Err(usage)) => {

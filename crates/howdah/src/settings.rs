@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use howdah_gateway::{Commits, Plaintext};
+use howdah_model::plan::Catalogue;
 use howdah_model::secret::Secret;
 
 /// The port of the gateway's pools, beside its own 5433.
@@ -51,6 +52,12 @@ pub(crate) struct Settings {
     pub(crate) gateway_threads: Option<NonZeroUsize>,
     /// Where the platform's own state is; `None` for the cluster that it makes for itself.
     pub(crate) database_url: Option<Secret>,
+    /// Where WAL and base backups go; below the home when it is not set.
+    pub(crate) archive_url: Option<String>,
+    /// Encrypts what goes there.
+    pub(crate) archive_key: Option<Secret>,
+    /// Which catalogue of plans decides how long things are kept.
+    pub(crate) plans: Catalogue,
     pub(crate) bindirs: Vec<PathBuf>,
     /// The operating system user of PostgreSQL.
     pub(crate) run_as: Option<String>,
@@ -94,6 +101,8 @@ impl Settings {
             }
         };
         let secret_key = secret(lookup, "HOWDAH_SECRET_KEY", &mut problems);
+        let plans = plans(lookup, &mut problems);
+        let archive_key = secret(lookup, "HOWDAH_ARCHIVE_KEY", &mut problems);
         let metrics_token = secret(lookup, "HOWDAH_METRICS_TOKEN", &mut problems);
         let var_prefix =
             lookup("HOWDAH_VAR_PREFIX").unwrap_or_else(|| "HEROKU_POSTGRESQL".to_owned());
@@ -123,6 +132,9 @@ impl Settings {
             gateway_drain,
             gateway_threads,
             database_url: lookup("HOWDAH_DATABASE_URL").map(Secret::new),
+            archive_url: lookup("HOWDAH_ARCHIVE_URL"),
+            archive_key,
+            plans,
             bindirs: lookup("HOWDAH_PG_BINDIRS")
                 .map_or_else(howdah_cluster::installed::default_dirs, |dirs| {
                     dirs.split(':').filter(|dir| !dir.is_empty()).map(PathBuf::from).collect()
@@ -245,6 +257,14 @@ fn threads(
 }
 
 /// A secret from the variable itself or from the file that `<name>_FILE` names.
+fn plans(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Catalogue {
+    let Some(text) = lookup("HOWDAH_PLANS") else { return Catalogue::default() };
+    text.parse().unwrap_or_else(|_| {
+        problems.push(format!("HOWDAH_PLANS is `{text}`; it must be `book` or `today`"));
+        Catalogue::default()
+    })
+}
+
 fn secret(
     lookup: &dyn Fn(&str) -> Option<String>,
     name: &str,

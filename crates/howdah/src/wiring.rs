@@ -25,7 +25,7 @@ use crate::home::{Addresses, Held, Home};
 use crate::listening::{self, serve_tcp, serve_unix};
 use crate::settings::Settings;
 use crate::system::System;
-use crate::{first_account, output};
+use crate::{archive, first_account, output};
 
 /// The region of the one machine that `howdah up` runs on.
 const REGION: &str = "us";
@@ -115,8 +115,10 @@ pub(crate) async fn start(
         running.role("platform's own PostgreSQL", system.keep(stop.clone()));
     }
     running.role("hold on the state", keep_hold(store, exclusive, stop.clone()));
+    let archive = Some(archive::open(settings, home, &run_as).await?);
+    let (server_home, socket) = (home.path.clone(), agent);
     let agent =
-        howdah_agent::Config { server, home: home.path.clone(), socket: agent, installed, run_as };
+        howdah_agent::Config { server, home: server_home, socket, installed, run_as, archive };
     running.role("agent", howdah_agent::run(agent, stop.clone()));
     let (worker, cancel) = (control.clone(), stop.clone());
     running.role("control plane", async move { worker.run(cancel).await });
@@ -215,6 +217,7 @@ fn make_control(
         gateway_port: addresses.gateway.port(),
         pool_port: addresses.pool.unwrap_or(settings.pool_listen).port(),
         gateway_socket: Some(held.home.join("run/gateway.sock")),
+        catalogue: settings.plans,
     };
     Ok(Control::new(store, keyring, config, Arc::new(SystemClock)))
 }

@@ -91,6 +91,11 @@ pub const SETTINGS: &[Setting] = &[
                 it nothing can be restored: keep a copy elsewhere",
     },
     Setting {
+        name: "HOWDAH_PLANS",
+        default: "book",
+        means: "whose plans decide how long data is kept: book (standard 1 hour) or today (standard 4 days)",
+    },
+    Setting {
         name: "HOWDAH_PG_BINDIRS",
         default: "/usr/lib/postgresql/*/bin",
         means: "directories with PostgreSQL's programs, separated by colons",

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use howdah_cluster::connection::{Limits, SqlError};
+use howdah_cluster::connection::{Connection, Limits, SqlError};
 use howdah_cluster::databases::Look;
-use howdah_cluster::look;
-use howdah_model::agent::InstanceState;
+use howdah_cluster::{brake, look};
+use howdah_model::agent::{InstanceState, Role};
+use howdah_model::protection::DiskStage;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Participant;
+use crate::board::Board;
 use crate::clock;
 use crate::looks::Turn;
 use crate::supervision::Due;
@@ -34,10 +36,20 @@ impl Participant {
         let data = self.cluster.data.clone();
         let mut wanted = self.wanted.clone();
         let retry = self.retry_at;
+        let is_follower = wanted.borrow().role == Role::Follower;
         tokio::select! {
             ended = server.ended(&data) => Ok(ended?),
             _ = wanted.changed() => { self.retry_at = None; Ok(()) }
-            felt = self.beat(retry) => felt,
+            () = disk_changed(Arc::clone(&self.board)) => Ok(()),
+            felt = self.beat(retry), if !is_follower => felt,
+            () = sleep(BEAT), if is_follower => {
+                // Looked at anew next.
+                self.converged = None;
+                if self.retry_at.is_some_and(|at| at <= Instant::now()) {
+                    self.retry_at = None;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -70,7 +82,8 @@ impl Participant {
                 self.converge(&spec, Look::Everything).await?;
                 self.cluster.cut_log()?;
             }
-            self.look_into_some().await;
+            self.end_writers().await;
+            self.look_into_those().await;
         }
         Ok(())
     }
@@ -118,9 +131,30 @@ impl Participant {
         answer
     }
 
-    async fn look_into_some(&mut self) {
-        let Some(databases) = &self.databases else { return };
-        let due = match self.looks.due(databases.connection()).await {
+    /// While the disk is nearly full, whoever writes all the same is ended.
+    async fn end_writers(&self) {
+        let (DiskStage::ReadOnly, Some(databases)) = (self.board.disk(), &self.databases) else {
+            return;
+        };
+        match brake::end_writers(databases.connection()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(
+                participant.id = %self.id,
+                "ended {count} sessions that wrote although the disk is nearly full"
+            ),
+            Err(error) => tracing::warn!(participant.id = %self.id, "writers go on: {error}"),
+        }
+    }
+
+    async fn look_into_those(&mut self) {
+        if let Some(databases) = self.databases.take() {
+            self.look_into_some(databases.connection()).await;
+            self.databases = Some(databases);
+        }
+    }
+
+    pub(super) async fn look_into_some(&mut self, connection: &Connection) {
+        let due = match self.looks.due(connection).await {
             Ok(due) => due,
             Err(error) => return tracing::debug!(participant.id = %self.id, "no looks: {error}"),
         };
@@ -139,5 +173,14 @@ impl Participant {
                 }
             }
         }
+    }
+}
+
+/// Returns when the disk enters or leaves the stage in which tenants only read.
+async fn disk_changed(board: Arc<Board>) {
+    let refuses = |board: &Board| board.disk() == DiskStage::ReadOnly;
+    let before = refuses(&board);
+    while refuses(&board) == before {
+        sleep(BEAT).await;
     }
 }

@@ -7,7 +7,7 @@ use howdah_cluster::connection::SqlError;
 use howdah_cluster::databases::{Databases, Look};
 use howdah_cluster::settings::BadSetting;
 use howdah_cluster::{StartError, StopMode, Template};
-use howdah_model::agent::{DatabaseObservation, InstanceState, ParticipantSpec};
+use howdah_model::agent::{InstanceState, ParticipantSpec};
 use tokio::time::Instant;
 
 use super::Participant;
@@ -17,6 +17,8 @@ use crate::supervision::Due;
 const START: Duration = Duration::from_secs(60);
 /// How long a server may take to stop for a restart before it is stopped harder.
 const STOP: Duration = Duration::from_secs(15);
+/// How long the last WAL of a participant that goes is tried to be sent.
+const LAST_WAL: Duration = Duration::from_secs(24 * 3600);
 /// The same for one that does not answer.
 const STOP_SILENT: Duration = Duration::from_secs(2);
 
@@ -42,12 +44,15 @@ impl Participant {
     pub(super) async fn start(&mut self, spec: &ParticipantSpec) -> Result<()> {
         self.show(InstanceState::Starting);
         self.configure(spec).await?;
-        let started = match self.cluster.start(START).await {
+        let mode = self.mode(spec)?;
+        self.standing = None;
+        let started = match self.cluster.start_as(&mode, START).await {
             Err(StartError::Ended(why)) if self.cluster.fall_back()? => {
                 let complaint = format!("PostgreSQL does not start with these settings: {why}");
-                self.settings = Some((spec.settings.clone(), Some(complaint)));
-                self.cluster.start(START).await
+                self.settings = Some((self.wanted_settings(spec), Some(complaint)));
+                self.cluster.start_as(&mode, START).await
             }
+            Err(StartError::NotReached) => return self.not_reached(spec),
             started => started,
         };
         self.ready(started)?;
@@ -98,10 +103,11 @@ impl Participant {
 
     /// Settings that PostgreSQL refuses are told and left out; they must not keep a database down.
     pub(super) async fn configure(&mut self, spec: &ParticipantSpec) -> Result<()> {
-        if self.settings.as_ref().is_some_and(|(known, _)| *known == spec.settings) {
+        let wanted = self.wanted_settings(spec);
+        if self.settings.as_ref().is_some_and(|(known, _)| *known == wanted) {
             return Ok(());
         }
-        let complaint = match self.cluster.configure(&spec.settings).await {
+        let complaint = match self.cluster.configure(&wanted).await {
             Ok(_) => None,
             Err(error) => match error.downcast::<BadSetting>() {
                 Ok(bad) if self.cluster.is_configured() => Some(bad.to_string()),
@@ -109,7 +115,7 @@ impl Participant {
                 Err(error) => return Err(error),
             },
         };
-        self.settings = Some((spec.settings.clone(), complaint));
+        self.settings = Some((wanted, complaint));
         if let Some(databases) = &self.databases {
             self.cluster.reload(databases.connection()).await?;
         }
@@ -142,18 +148,17 @@ impl Participant {
         };
         self.looks.follow(report.present.keys());
         self.board.update(self.id, |one| {
-            let old = std::mem::take(&mut one.databases);
-            let observed = |(name, incarnation): (&_, &_)| {
-                let look = old.get(name).and_then(|old: &DatabaseObservation| old.look.clone());
-                (Clone::clone(name), DatabaseObservation { incarnation: *incarnation, look })
-            };
-            one.databases = report.present.iter().map(observed).collect();
+            super::observed(one, &report.present);
+            one.making = None;
         });
         if !report.errors.is_empty() {
             self.converged = None;
             bail!("{}", report.errors.join("; "));
         }
         self.converged = Some((spec.revision, Instant::now()));
+        if let Some(archiving) = &mut self.archiving {
+            archiving.ship();
+        }
         // In a cluster that has its one database none more will come.
         if spec.databases.len() != 1 && (report.tasks > 0 || look == Look::Everything) {
             self.spare = Due::Now;
@@ -162,10 +167,29 @@ impl Participant {
         Ok(())
     }
 
-    pub(super) async fn remove(&mut self) -> Result<()> {
+    /// What was written last goes to the archive before the data goes: the database may be wanted
+    /// back. An archive that is away is waited for, but not for ever.
+    pub(super) async fn remove(&mut self, spec: &ParticipantSpec) -> Result<()> {
         self.show(InstanceState::Removing);
         self.databases = None;
         self.ready_since = None;
+        self.standing = None;
+        if let Some(archiving) = &mut self.archiving {
+            self.cluster.stop(StopMode::Fast, STOP).await?;
+            let since = *self.removing.get_or_insert_with(Instant::now);
+            match archiving.finish().await {
+                Ok(()) => self.archiving = None,
+                Err(error) if since.elapsed() < LAST_WAL => {
+                    return Err(error).context("its last WAL is not in the archive yet");
+                }
+                Err(error) => tracing::error!(
+                    participant.id = %self.id,
+                    "participant {} of timeline {} goes without its last WAL: {error:#}",
+                    self.id,
+                    spec.timeline
+                ),
+            }
+        }
         self.cluster.remove().await
     }
 }

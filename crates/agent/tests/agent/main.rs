@@ -1,13 +1,14 @@
 //! The agent with real clusters, over its own socket.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+mod archive;
 mod prepared;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use howdah_agent::Config;
+use howdah_agent::{ArchiveConfig, Config};
 use howdah_cluster::connection::Limits;
 use howdah_cluster::{Connection, Postmaster, postmaster};
 use howdah_model::agent::{
@@ -28,6 +29,7 @@ struct Agent {
     http: reqwest::Client,
     stop: CancellationToken,
     task: JoinSet<anyhow::Result<()>>,
+    archive: Option<ArchiveConfig>,
 }
 
 impl Drop for Agent {
@@ -47,7 +49,35 @@ impl Drop for Agent {
 
 impl Agent {
     async fn start(installed: &[Installed]) -> Self {
+        Self::start_in(Home::new(), installed, None).await
+    }
+
+    async fn start_with_archive(installed: &[Installed]) -> Self {
         let home = Home::new();
+        let url = home.path().join("archive").display().to_string();
+        let config = howdah_archive::Config::parse(&url, None).unwrap();
+        let archive = ArchiveConfig {
+            archive: howdah_archive::Archive::open(&config).unwrap(),
+            program: env!("CARGO_BIN_EXE_wal-client").into(),
+        };
+        archive.archive.check().await.unwrap();
+        Self::start_in(home, installed, Some(archive)).await
+    }
+
+    /// All objects of its archive.
+    fn archived(&self) -> Vec<PathBuf> {
+        let mut all = Vec::new();
+        let mut dirs = vec![self.home().join("archive")];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_dir() { dirs.push(path) } else { all.push(path) }
+            }
+        }
+        all
+    }
+
+    async fn start_in(home: Home, installed: &[Installed], archive: Option<ArchiveConfig>) -> Self {
         for major in installed {
             template(major).await;
         }
@@ -55,7 +85,8 @@ impl Agent {
         std::os::unix::fs::symlink(templates(), home.path().join("templates")).unwrap();
         let socket = home.path().join("agent.sock");
         let http = reqwest::Client::builder().unix_socket(socket).build().unwrap();
-        let mut agent = Self { home, http, stop: CancellationToken::new(), task: JoinSet::new() };
+        let (stop, task) = (CancellationToken::new(), JoinSet::new());
+        let mut agent = Self { home, http, stop, task, archive };
         agent.begin().await;
         agent
     }
@@ -72,6 +103,7 @@ impl Agent {
             socket: self.home().join("agent.sock"),
             installed: majors(),
             run_as: self.home.run_as.clone(),
+            archive: self.archive.clone(),
         };
         self.task.spawn(howdah_agent::run(config, self.stop.clone()));
         until("the agent answers", || async {

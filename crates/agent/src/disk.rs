@@ -1,0 +1,145 @@
+//! The guard of the disk: what is done, stage by stage, before it is full, and the way back.
+//!
+//! PostgreSQL that cannot write WAL ends, and does not start again. So tenants stop writing before
+//! that: people are told first, then nothing is made that can wait, then tenants only read. A
+//! reserve file lies on the disk for the last moment: with it removed, servers can start, vacuum
+//! and be emptied.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::pending::reserve;
+use anyhow::{Context as _, Result};
+use howdah_cluster::Cluster;
+use howdah_model::protection::DiskStage;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Board;
+
+/// How often what is free is looked at: a disk of 500 MB/s loses 1 GB meanwhile.
+const EVERY: Duration = Duration::from_secs(2);
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// What must be free for each stage to be left out, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limits {
+    warn: u64,
+    throttle: u64,
+    read_only: u64,
+    reserve: u64,
+}
+
+/// For a disk of a size. Small disks are allowed to be fuller, as their databases are smaller.
+fn limits(total: u64) -> Limits {
+    let share = |percent: u64, most: u64| (total / 100 * percent).min(most);
+    Limits {
+        warn: share(10, 20 * GIB),
+        throttle: share(6, 8 * GIB),
+        read_only: share(3, 3 * GIB),
+        reserve: share(1, 512 * MIB),
+    }
+}
+
+/// The stage for what is free. It is entered at its limit and left when half as much again is free,
+/// so that it does not come and go.
+fn stage(was: DiskStage, free: u64, limits: &Limits) -> DiskStage {
+    let holds = |stage: DiskStage, limit: u64| {
+        let limit = if was >= stage { limit + limit / 2 } else { limit };
+        free < limit
+    };
+    if holds(DiskStage::ReadOnly, limits.read_only) {
+        DiskStage::ReadOnly
+    } else if holds(DiskStage::Throttle, limits.throttle) {
+        DiskStage::Throttle
+    } else if holds(DiskStage::Warn, limits.warn) {
+        DiskStage::Warn
+    } else {
+        DiskStage::Ample
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    home: PathBuf,
+    reserve: PathBuf,
+    board: Arc<Board>,
+}
+
+impl Disk {
+    pub(crate) fn new(home: &Path, board: &Arc<Board>) -> Self {
+        Self { home: home.to_owned(), reserve: home.join("reserve"), board: Arc::clone(board) }
+    }
+
+    /// Goes on until it is told to stop.
+    pub(crate) async fn keep(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.look() {
+                tracing::warn!("the disk is not guarded now: {error:#}");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(EVERY) => {}
+            }
+        }
+    }
+
+    fn look(&self) -> Result<()> {
+        let (free, total) = Cluster::disk(&self.home).context("ask what is free of the disk")?;
+        let limits = limits(total);
+        let was = self.board.disk();
+        // The reserve counts as free: to remove it is no relief.
+        let held = reserve::size(&self.reserve);
+        let now = stage(was, free + held, &limits);
+        if now != was {
+            tracing::warn!(
+                "the disk of {}: {was} -> {now}, {} MB free",
+                self.home.display(),
+                free / MIB
+            );
+            self.board.set_disk(now);
+        }
+        match now {
+            DiskStage::ReadOnly if free < limits.read_only / 4 => {
+                reserve::release(&self.reserve).context("release the reserve")
+            }
+            DiskStage::ReadOnly | DiskStage::Throttle => Ok(()),
+            DiskStage::Ample | DiskStage::Warn => {
+                reserve::ensure(&self.reserve, limits.reserve).context("keep a reserve")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_come_one_after_the_other_and_do_not_come_and_go() {
+        let limits = limits(100 * GIB);
+        assert_eq!(
+            limits,
+            Limits { warn: 10 * GIB, throttle: 6 * GIB, read_only: 3 * GIB, reserve: 512 * MIB }
+        );
+        use DiskStage::{Ample, ReadOnly, Throttle, Warn};
+        for (was, free, now) in [
+            (Ample, 50, Ample),
+            (Ample, 9, Warn),
+            (Warn, 11, Warn),
+            (Warn, 15, Ample),
+            (Warn, 5, Throttle),
+            (Throttle, 2, ReadOnly),
+            (ReadOnly, 4, ReadOnly),
+            (ReadOnly, 5, Throttle),
+            (ReadOnly, 40, Ample),
+            (Ample, 1, ReadOnly),
+        ] {
+            assert_eq!(stage(was, free * GIB, &limits), now, "{was} at {free} GB");
+        }
+    }
+}
