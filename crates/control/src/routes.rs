@@ -140,6 +140,7 @@ fn route(stored: Stored) -> Route {
     Route {
         role: stored.role,
         database: stored.database,
+        known_as: stored.known_as,
         database_id: stored.database_id,
         verifier: stored.verifier,
         connection_limit: stored.plan.connections,

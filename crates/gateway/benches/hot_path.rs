@@ -16,6 +16,7 @@ fn route(number: usize) -> Route {
     let zeros = |length: usize| "A".repeat(length);
     let verifier = format!("SCRAM-SHA-256$4096:{}==${}=:{}=", zeros(22), zeros(43), zeros(43));
     Route {
+        known_as: None,
         role: format!("u{number}").parse().expect("a role"),
         database: format!("d{number}").parse().expect("a database"),
         database_id: DatabaseId::new(),

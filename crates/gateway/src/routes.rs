@@ -283,6 +283,7 @@ mod tests {
 
     fn route(role: &str, database_id: DatabaseId, target: Target) -> Route {
         Route {
+            known_as: None,
             role: role.parse().expect("role"),
             database: "d1".parse().expect("database"),
             database_id,

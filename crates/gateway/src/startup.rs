@@ -174,10 +174,12 @@ impl Startup {
         self.purpose != Purpose::Queries
     }
 
-    /// Takes the credential's database for what has none itself: PostgreSQL does not look at the
-    /// name when the whole server is replicated, and clients put anything there.
-    pub fn settle(&mut self, database: &DatabaseName) {
-        if self.purpose == Purpose::PhysicalReplication {
+    /// Takes the credential's database for the name that its clients know it by, and for what has
+    /// none itself: PostgreSQL does not look at the name when the whole server is replicated, and
+    /// clients put anything there.
+    pub fn settle(&mut self, database: &DatabaseName, known_as: Option<&DatabaseName>) {
+        let is_it = known_as.is_some_and(|name| name.as_str() == self.database);
+        if is_it || self.purpose == Purpose::PhysicalReplication {
             self.database = database.to_string();
         }
     }
@@ -328,15 +330,27 @@ mod tests {
     }
 
     #[test]
+    fn d5_a_database_is_opened_by_the_name_that_its_clients_know_and_by_its_own() {
+        let (own, known): (DatabaseName, DatabaseName) =
+            ("d1".parse().expect("a name"), "f1".parse().expect("a name"));
+        for (given, settled) in [("f1", "d1"), ("d1", "d1"), ("f2", "f2")] {
+            let pairs = [("user", "u"), ("database", given)];
+            let mut startup = startup(PROTOCOL_3_0, &pairs).expect("good");
+            startup.settle(&own, Some(&known));
+            assert_eq!(startup.database, settled);
+        }
+    }
+
+    #[test]
     fn physical_replication_has_no_database() {
         let pairs = [("user", "u"), ("database", "replication"), ("replication", "true")];
         let mut physical = startup(PROTOCOL_3_0, &pairs).expect("good");
         assert_eq!(physical.to_packet()[4..], packet(PROTOCOL_3_0, &pairs));
-        physical.settle(&"d".parse().expect("a name"));
+        physical.settle(&"d".parse().expect("a name"), None);
         assert_eq!((physical.database.as_str(), physical.replication()), ("d", true));
         let pairs = [("user", "u"), ("database", "x"), ("replication", "database")];
         let mut logical = startup(PROTOCOL_3_0, &pairs).expect("good");
-        logical.settle(&"d".parse().expect("a name"));
+        logical.settle(&"d".parse().expect("a name"), None);
         assert_eq!((logical.database.as_str(), logical.replication()), ("x", true));
     }
 

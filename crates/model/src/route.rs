@@ -25,6 +25,10 @@ pub struct Route {
     pub role: RoleName,
     /// The only database that the role may open.
     pub database: DatabaseName,
+    /// The name by which its clients open it, where that is another one: a follower has its leader's
+    /// name within PostgreSQL, and a name of its own in its URL.
+    #[serde(default)]
+    pub known_as: Option<DatabaseName>,
     /// The database that its sessions are counted for.
     pub database_id: DatabaseId,
     /// What the client's password is checked against.

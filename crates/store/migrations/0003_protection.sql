@@ -22,6 +22,8 @@ alter table databases
     drop constraint databases_name_key,
     -- The database that it follows now.
     add column follows_id uuid references databases,
+    -- The name by which clients open it, where that is not its name within PostgreSQL.
+    add column known_as text,
     -- The name that it has in the data that it was made from.
     add column adopts text,
     -- As what it was made from another, from which, and how people knew that one then.
@@ -38,6 +40,7 @@ alter table databases
 -- A follower has its leader's name, in another participant; so has one that was brought back.
 create unique index databases_name_key on databases (participant_id, name) where removed_at is null;
 create index on databases (name);
+create unique index databases_known_as_key on databases (known_as) where removed_at is null;
 create index on databases (follows_id) where follows_id is not null;
 create index on databases (origin_id) where origin_id is not null;
 create index on databases (addon_name, withdrawn_at desc) where withdrawn_at is not null;

@@ -29,7 +29,7 @@ pub struct Addon {
     pub plan: &'static Plan,
     /// The major version of PostgreSQL.
     pub major: Major,
-    /// Its name within PostgreSQL.
+    /// The name by which clients open it.
     pub database_name: DatabaseName,
     /// When it was asked for.
     pub created_at: Timestamp,
@@ -72,7 +72,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select d.id, d.addon_name as name, d.app_id, a.name as app_name, d.plan, d.major,
-                    d.name as database_name, d.created_at, d.follows_id, m.state, m.since,
+                    coalesce(d.known_as, d.name) as database_name, d.created_at, d.follows_id, m.state, m.since,
                     exists (select from operations o join releases r on r.operation_id = o.id
                             where o.database_id = d.id and o.kind = 'provision') as published,
                     exists (select from operations o

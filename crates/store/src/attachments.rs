@@ -204,7 +204,7 @@ pub struct UrlParts {
     /// The password, encrypted.
     #[sqlx(try_from = "Vec<u8>")]
     pub password: Sealed,
-    /// The database within PostgreSQL.
+    /// The name by which clients open the database.
     pub database: String,
 }
 
@@ -214,7 +214,7 @@ pub struct UrlParts {
 pub async fn url_parts(conn: &mut Connection, app: AppId) -> Result<Vec<UrlParts>> {
     Ok(sqlx::query_as(
         "select t.name as attachment, t.namespace, c.id as credential_id, c.role, c.password,
-                d.name as database
+                coalesce(d.known_as, d.name) as database
          from attachments t
          join databases d on d.id = t.database_id
          join credentials c on c.database_id = d.id and c.revoked_at is null

@@ -36,6 +36,8 @@ pub struct Database {
     pub participant_id: Option<ParticipantId>,
     /// Its name within PostgreSQL.
     pub name: DatabaseName,
+    /// The name by which clients open it, where that is another one.
+    pub known_as: Option<DatabaseName>,
     /// The incarnation that is wanted; a reset makes the next one.
     pub incarnation: Incarnation,
     /// The revision of its participant that carries its newest change.
@@ -84,6 +86,7 @@ impl FromRow<'_, PgRow> for Database {
             wanted: row.named("wanted")?,
             participant_id: row.id_or_null("participant_id")?,
             name: row.named("name")?,
+            known_as: row.try_get::<Option<Named<_>>, _>("known_as")?.map(|name| name.0),
             incarnation: Incarnation(row.try_get("incarnation")?),
             revision: Revision(row.try_get("revision")?),
             extensions: row.try_get("extensions")?,
@@ -139,6 +142,8 @@ pub struct Inherits<'a> {
     pub origin: &'a Origin,
     /// The name that it has in the data, unless it only follows.
     pub adopts: Option<&'a DatabaseName>,
+    /// The name by which clients open it, where that is another one.
+    pub known_as: Option<&'a DatabaseName>,
     /// The incarnation that is in the data.
     pub incarnation: Incarnation,
 }
@@ -151,8 +156,9 @@ pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<()> {
     let origin = new.inherits.as_ref().map(|other| other.origin);
     sqlx::query(
         "insert into databases (id, addon_name, app_id, plan, major, wanted, name, created_at,
-                                incarnation, follows_id, adopts, origin, origin_id, origin_name)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                                incarnation, follows_id, adopts, origin, origin_id, origin_name,
+                                known_as)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(new.id.0)
     .bind(new.addon_name.as_str())
@@ -168,6 +174,7 @@ pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<()> {
     .bind(origin.map(|origin| Named(origin.how)))
     .bind(origin.map(|origin| origin.id.0))
     .bind(origin.map(|origin| origin.name.as_str()))
+    .bind(new.inherits.as_ref().and_then(|other| other.known_as).map(DatabaseName::as_str))
     .execute(&mut **tx)
     .await?;
     machines::insert::<database::Database>(tx, new.id.0, "it was asked for", now).await

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
-use crate::column::{Columns, at};
+use crate::column::{Columns, Named, at};
 use crate::connection::{Connection, Tx};
 use crate::databases::plan_of;
 use crate::error::Result;
@@ -33,6 +33,8 @@ pub struct Stored {
     pub database_id: DatabaseId,
     /// The name of that within PostgreSQL.
     pub database: DatabaseName,
+    /// The name by which clients open it, where that is another one.
+    pub known_as: Option<DatabaseName>,
     /// The plan of that.
     pub plan: &'static Plan,
     /// How that fares.
@@ -60,6 +62,7 @@ impl FromRow<'_, PgRow> for Stored {
             revoked_at: row.time_or_null("revoked_at")?,
             database_id: row.id("database_id")?,
             database: row.named("database")?,
+            known_as: row.try_get::<Option<Named<_>>, _>("known_as")?.map(|name| name.0),
             plan: plan_of(row)?,
             state: row.named("state")?,
             socket_dir: path(row, "socket_dir")?,
@@ -97,7 +100,7 @@ pub async fn list(
     now: Timestamp,
 ) -> Result<Vec<Stored>> {
     Ok(sqlx::query_as(
-        "select c.role, c.verifier, c.revoked_at, d.id as database_id, d.name as database, d.plan,
+        "select c.role, c.verifier, c.revoked_at, d.id as database_id, d.name as database, d.known_as, d.plan,
                 m.state, p.socket_dir, s.until as stage_until, s.grace_ms,
                 n.socket_dir as next_socket_dir
          from credentials c

@@ -232,6 +232,7 @@ async fn insert(control: &Control, tx: &mut Tx, app: AppId, new: &NewDatabase) -
     let inherits = origin.as_ref().zip(source).map(|(origin, source)| databases::Inherits {
         origin,
         adopts: followed.is_none().then_some(&source.name),
+        known_as: followed.is_some().then_some(&own_name),
         // What follows has the incarnation of what it follows; what is adopted begins anew.
         incarnation: followed.map_or(Incarnation(1), |leader| leader.incarnation),
     });

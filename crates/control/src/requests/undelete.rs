@@ -121,6 +121,7 @@ async fn insert(
         inherits: Some(Inherits {
             origin: &origin,
             adopts: Some(&old.name),
+            known_as: old.known_as.as_ref(),
             incarnation: found.incarnation,
         }),
     };

@@ -30,6 +30,7 @@ impl Platform {
     /// With the one route of the bench.
     pub(crate) fn serve(bed: &Bed, socket: &Path, connection_limit: u32) -> anyhow::Result<Self> {
         let route = Route {
+            known_as: None,
             role: NAME.parse()?,
             database: NAME.parse()?,
             database_id: DatabaseId::new(),

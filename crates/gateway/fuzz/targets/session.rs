@@ -80,6 +80,7 @@ impl World {
 fn config(dir: &Path) -> Config {
     let short = Duration::from_millis(20);
     let route = Route {
+        known_as: None,
         role: "u".parse().expect("a role"),
         database: "d".parse().expect("a database"),
         database_id: DatabaseId::new(),

@@ -114,7 +114,7 @@ impl Authenticating {
         }
         let entry = entry.ok_or_else(|| Fatal::invalid_password(&self.startup.user))?;
         check_replication(&self.startup, &entry)?;
-        self.startup.settle(&entry.route.database);
+        self.startup.settle(&entry.route.database, entry.route.known_as.as_ref());
         Ok((entry, proven))
     }
 

@@ -84,7 +84,8 @@ pub(crate) struct Ready {
 
 impl Connecting {
     pub(super) async fn step(mut self) -> Session {
-        self.startup.settle(&self.entry.route.database);
+        let route = &self.entry.route;
+        self.startup.settle(&route.database, route.known_as.as_ref());
         let identity =
             Identity { startup: self.startup.clone(), client_key: self.proven.client_key.clone() };
         let identity = Arc::new(identity);

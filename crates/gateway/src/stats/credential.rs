@@ -297,6 +297,7 @@ mod tests {
 
     fn route(role: &str) -> Route {
         Route {
+            known_as: None,
             role: role.parse().expect("role"),
             database: "d1".parse().expect("database"),
             database_id: DatabaseId::new(),

@@ -194,6 +194,7 @@ impl Rig {
         self.cluster.sql(&format!("create database {database} owner {role}")).await;
         let tenant = Tenant { role, database, password, id: DatabaseId::new() };
         let route = Route {
+            known_as: None,
             role: tenant.role.parse().expect("role"),
             database: tenant.database.parse().expect("database"),
             database_id: tenant.id,
