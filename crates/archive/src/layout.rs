@@ -144,8 +144,11 @@ impl Piece {
         let (high, low, from, to) = (number()?, number()?, number()?, number()?);
         let generation = Generation(u64::from(high) << 32 | u64::from(low));
         let is_all = numbers.next().is_none();
-        (is_all && from < to && u64::from(to) <= wal::SEGMENT_SIZE)
-            .then_some(Self { generation, from, to })
+        (is_all && from < to && u64::from(to) <= wal::SEGMENT_SIZE).then_some(Self {
+            generation,
+            from,
+            to,
+        })
     }
 }
 

@@ -136,3 +136,6 @@ fn differences(there: &About, now: &About) -> String {
     }
     differ.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

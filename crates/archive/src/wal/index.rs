@@ -150,7 +150,8 @@ impl WalIndex {
     /// What is missing for a replay from a place on to the newest there is.
     #[must_use]
     pub fn gaps(&self, from: Tli, start: Lsn) -> Vec<Gap> {
-        let newest = self.newest().unwrap_or(from).max(from);
+        // One that has only said where it came from adds nothing yet.
+        let newest = self.lines.keys().next_back().map_or(from, |tli| from.max(*tli));
         let mut gaps = Vec::new();
         let mut steps: Vec<Switch> = Vec::new();
         if newest != from {
@@ -236,7 +237,9 @@ pub(crate) fn newest(pieces: &[Piece]) -> Vec<Piece> {
 
 /// How far the parts of the newest run reach from the beginning without a hole.
 pub(crate) fn contiguous(pieces: &[Piece]) -> u32 {
-    newest(pieces).iter().fold(0, |end, piece| if piece.from <= end { end.max(piece.to) } else { end })
+    newest(pieces)
+        .iter()
+        .fold(0, |end, piece| if piece.from <= end { end.max(piece.to) } else { end })
 }
 
 /// The name below `tail`: the segment and the part.

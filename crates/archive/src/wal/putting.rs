@@ -32,6 +32,8 @@ impl Timeline {
 
     /// Puts a part of the segment that is being written: what is durable in it from a byte on. Parts
     /// of one generation may come in any order and overlap; what they say of one byte must be the same.
+    /// The first part of a later generation replaces what earlier ones say of the segment, so it is
+    /// one that begins at 0 and reaches at least as far as they do.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the same part is there with other content, [`Error::Unfit`] when it

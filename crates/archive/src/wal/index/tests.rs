@@ -87,6 +87,9 @@ fn a_replay_goes_over_from_one_timeline_to_the_next() {
     assert_eq!(index.gaps(Tli(1), at(1, 0)), [Gap::Segments { first: third, last: third }]);
     index.add_history(Tli(3), vec![Switch { tli: Tli(2), at: at(4, 50) }]);
     let elsewhere = Gap::Elsewhere { from: Tli(1), newest: Tli(3) };
+    // Only when there is something of it.
+    assert_eq!(index.gaps(Tli(1), at(1, 0)), [Gap::Segments { first: third, last: third }]);
+    index.lines.insert(Tli(3), Line { whole: vec![4..=4], ..Line::default() });
     assert_eq!(index.gaps(Tli(1), at(1, 0)), [elsewhere]);
 }
 
