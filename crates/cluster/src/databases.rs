@@ -6,6 +6,7 @@
 //! records it in `howdah.databases` of the database `postgres`; so after a crash between any two
 //! statements the next look tells what is complete, and what is left over.
 
+mod adopt;
 pub mod perform;
 pub mod plan;
 pub mod spare;
@@ -211,8 +212,10 @@ impl Databases {
     fn only_new(&self, wanted: &Wanted, look: Look) -> Option<Vec<Task>> {
         let applied = self.applied.as_ref().filter(|_| look == Look::Differences)?;
         let kept = applied.iter().all(|(name, spec)| wanted.get(name) == Some(spec));
-        let new = wanted.keys().filter(|name| !applied.contains_key(name));
-        kept.then(|| new.map(|name| Task::new_database(name, &wanted[name])).collect())
+        let new = || wanted.iter().filter(|(name, _)| !applied.contains_key(name));
+        let all_new = new().all(|(_, spec)| spec.adopts.is_none());
+        (kept && all_new)
+            .then(|| new().map(|(name, spec)| Task::new_database(name, spec)).collect())
     }
 }
 

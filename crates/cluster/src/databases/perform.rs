@@ -31,6 +31,21 @@ impl Databases {
             }
             Task::Forget => self.forget().await,
             Task::DropRole { role } => self.drop_role(&role).await,
+            Task::Adopt { name, from, statements } => {
+                if from != name.as_str() {
+                    // A session in it would block its renaming.
+                    close_database(&self.connection, &from).await?;
+                }
+                self.transaction(statements).await?;
+                self.present.retain(|present, _| present.as_str() != from);
+                let incarnation = wanted[&name].incarnation;
+                self.present.insert(name, incarnation);
+                Ok(())
+            }
+            Task::Missing { name, from } => Err(SqlError::Refused {
+                code: SqlState::UNDEFINED_DATABASE,
+                message: format!("`{from}`, which `{name}` was to be made of, is not in this data"),
+            }),
             Task::Make { name, replaces, roles } => {
                 let spec = &wanted[&name];
                 self.make(&name, spec, replaces, roles).await?;

@@ -1,13 +1,13 @@
 //! What to do, from what is there and what is wanted. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use howdah_model::agent::{CredentialSpec, DatabaseSpec};
 use howdah_model::name::{DatabaseName, RoleName};
 
-use super::Wanted;
 use super::statements::{self, Have};
 use super::world::{FoundDatabase, FoundRole, World};
+use super::{Wanted, adopt};
 
 /// What a database is called while it is being made.
 pub const NEW: &str = "howdah_new_";
@@ -37,6 +37,24 @@ pub enum Task {
     DropRole {
         /// The role.
         role: String,
+    },
+    /// Give a database that came with the data its name, its owner and its credentials.
+    #[strum(to_string = "adopt database `{from}` as `{name}`")]
+    Adopt {
+        /// What it shall be called.
+        name: DatabaseName,
+        /// What it is called.
+        from: String,
+        /// The statements, carried out in one transaction.
+        statements: Vec<String>,
+    },
+    /// A database that is to be adopted is not there: an empty one must not take its place.
+    #[strum(to_string = "adopt database `{from}` as `{name}`")]
+    Missing {
+        /// What it shall be called.
+        name: DatabaseName,
+        /// What it was called in the data.
+        from: DatabaseName,
     },
     /// Make a database, with its roles; instead of the one of that name that is there, if any.
     #[strum(to_string = "make database `{name}`")]
@@ -70,7 +88,7 @@ impl Task {
     pub fn new_database(name: &DatabaseName, spec: &DatabaseSpec) -> Self {
         let roles = roles_of(spec)
             .into_iter()
-            .flat_map(|(role, credential)| statements::role(role, credential, Have::Nothing))
+            .flat_map(|(role, credential)| statements::role(spec, role, credential, Have::Nothing))
             .collect();
         Self::Make { name: name.clone(), replaces: None, roles }
     }
@@ -79,10 +97,11 @@ impl Task {
 /// All tasks, in an order in which they can be carried out.
 #[must_use]
 pub fn plan(world: &World, wanted: &Wanted) -> Vec<Task> {
-    let mut tasks = Vec::new();
+    let mut adoptions = adopt::adoptions(world, wanted);
+    let mut tasks = std::mem::take(&mut adoptions.tasks);
     let wanted_names: BTreeSet<&str> = wanted.keys().map(DatabaseName::as_str).collect();
     for (name, found) in &world.databases {
-        let unwanted = || !wanted_names.contains(name.as_str());
+        let unwanted = || !wanted_names.contains(name.as_str()) && !adoptions.from.contains(name);
         if name.starts_with(NEW) || name.starts_with(OLD) {
             tasks.push(Task::CleanUp { name: name.clone() });
         } else if found.record.is_some() && (is_half_dropped(found) || unwanted()) {
@@ -92,25 +111,28 @@ pub fn plan(world: &World, wanted: &Wanted) -> Vec<Task> {
     if !world.lost_databases.is_empty() || !world.lost_roles.is_empty() {
         tasks.push(Task::Forget);
     }
-    tasks.extend(wanted.iter().filter_map(|(name, spec)| one(world, name, spec)));
+    let others = wanted.iter().filter(|(name, _)| !adoptions.names.contains(*name));
+    tasks.extend(others.filter_map(|(name, spec)| one(world, name, spec)));
     // Last, as what is put right before may still name them.
     let wanted_roles: BTreeSet<&str> =
         wanted.values().flat_map(roles_of).map(|(role, _)| role.as_str()).collect();
     for (role, found) in &world.roles {
-        if found.ours && !wanted_roles.contains(role.as_str()) {
+        let gone = wanted_roles.contains(role.as_str()) || adoptions.renamed.contains(role);
+        if found.ours && !gone {
             tasks.push(Task::DropRole { role: role.clone() });
         }
     }
+    tasks.extend(adoptions.aside.into_iter().map(|role| Task::DropRole { role }));
     tasks
 }
 
 /// PostgreSQL marks a database so before it removes its files; it can only be dropped then.
-fn is_half_dropped(found: &FoundDatabase) -> bool {
+pub(super) fn is_half_dropped(found: &FoundDatabase) -> bool {
     found.connection_limit == -2
 }
 
 fn one(world: &World, name: &DatabaseName, spec: &DatabaseSpec) -> Option<Task> {
-    let roles = repaired_roles(world, spec);
+    let roles = repaired_roles(world, spec, None);
     let name = name.clone();
     let Some(found) = world.databases.get(name.as_str()).filter(|found| !is_half_dropped(found))
     else {
@@ -119,9 +141,10 @@ fn one(world: &World, name: &DatabaseName, spec: &DatabaseSpec) -> Option<Task> 
     let Some(record) = &found.record else { return Some(Task::Refuse { name }) };
     if record.incarnation < spec.incarnation {
         let mut roles = roles;
-        let known =
-            roles_of(spec).into_keys().filter(|role| world.roles.contains_key(role.as_str()));
-        roles.extend(known.map(statements::forget_settings));
+        let known = roles_of(spec).into_iter().filter(|(role, credential)| {
+            !statements::is_followers(*credential) && world.roles.contains_key(role.as_str())
+        });
+        roles.extend(known.map(|(role, _)| statements::forget_settings(role)));
         return Some(Task::Make { name, replaces: Some(found.oid), roles });
     }
     let mut statements = roles;
@@ -129,27 +152,38 @@ fn one(world: &World, name: &DatabaseName, spec: &DatabaseSpec) -> Option<Task> 
     (!statements.is_empty()).then_some(Task::Repair { name, statements })
 }
 
-fn repaired_roles(world: &World, spec: &DatabaseSpec) -> Vec<String> {
+/// What puts the roles of a database right, but for one that is seen to elsewhere.
+pub(super) fn repaired_roles(
+    world: &World,
+    spec: &DatabaseSpec,
+    but: Option<&RoleName>,
+) -> Vec<String> {
     let mut all = Vec::new();
-    for (role, credential) in roles_of(spec) {
+    for (role, credential) in roles_of(spec).into_iter().filter(|(role, _)| Some(*role) != but) {
         let have = match world.roles.get(role.as_str()) {
             None => Have::Nothing,
-            Some(found) if is_right(found, credential) => Have::All,
+            Some(found) if is_right(found, spec, role, credential) => Have::All,
             Some(found) => Have::Other(found),
         };
-        all.extend(statements::role(role, credential, have));
+        all.extend(statements::role(spec, role, credential, have));
     }
     all
 }
 
-/// The roles of a database: those that log in, and the owner although it may not.
-fn roles_of(spec: &DatabaseSpec) -> BTreeMap<&RoleName, Option<&CredentialSpec>> {
-    let mut roles = BTreeMap::from([(&spec.owner, None)]);
-    roles.extend(spec.credentials.iter().map(|credential| (&credential.role, Some(credential))));
-    roles
+/// The roles of a database: the owner, first, although it may not log in; and those that do.
+pub(super) fn roles_of(spec: &DatabaseSpec) -> Vec<(&RoleName, Option<&CredentialSpec>)> {
+    let of_owner = spec.credentials.iter().find(|credential| credential.role == spec.owner);
+    let others = spec.credentials.iter().filter(|credential| credential.role != spec.owner);
+    let others = others.map(|credential| (&credential.role, Some(credential)));
+    std::iter::once((&spec.owner, of_owner)).chain(others).collect()
 }
 
-fn is_right(found: &FoundRole, wanted: Option<&CredentialSpec>) -> bool {
+fn is_right(
+    found: &FoundRole,
+    spec: &DatabaseSpec,
+    role: &RoleName,
+    wanted: Option<&CredentialSpec>,
+) -> bool {
     let may_log_in = match wanted {
         None => !found.can_log_in,
         Some(credential) => {
@@ -158,9 +192,20 @@ fn is_right(found: &FoundRole, wanted: Option<&CredentialSpec>) -> bool {
                 && found.verifier.as_deref() == Some(credential.verifier.to_string().as_str())
         }
     };
+    let mut member_of: BTreeSet<&str> = statements::MEMBER_OF.iter().copied().collect();
+    let mut has_settings = true;
+    if statements::is_followers(wanted) {
+        member_of.insert(spec.owner.as_str());
+        let acts_as = |(name, value): (&String, &String)| {
+            name == statements::ACTS_AS && value == spec.owner.as_str()
+        };
+        has_settings = found.settings.len() == 1 && found.settings.iter().all(acts_as);
+    }
+    let members = statements::may_act_for(spec, role);
     may_log_in
         && found.ours
         && !found.strange
-        && found.members.is_empty()
-        && found.member_of.iter().map(String::as_str).eq(statements::MEMBER_OF.iter().copied())
+        && has_settings
+        && found.members.iter().map(String::as_str).eq(members)
+        && found.member_of.iter().map(String::as_str).eq(member_of)
 }

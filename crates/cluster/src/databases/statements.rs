@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use howdah_model::agent::{CredentialSpec, DatabaseSpec};
+use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec};
 use howdah_model::name::{DatabaseName, RoleName};
 
 use super::world::{FoundDatabase, FoundRole, Record};
@@ -23,9 +23,14 @@ pub enum Have<'a> {
     All,
 }
 
-/// What makes a role as it is wanted. Without a credential it may not log in.
+/// What makes a role of a database as it is wanted. Without a credential it may not log in.
 #[must_use]
-pub fn role(role: &RoleName, credential: Option<&CredentialSpec>, have: Have<'_>) -> Vec<String> {
+pub fn role(
+    spec: &DatabaseSpec,
+    role: &RoleName,
+    credential: Option<&CredentialSpec>,
+    have: Have<'_>,
+) -> Vec<String> {
     let verb = match have {
         Have::All => return Vec::new(),
         Have::Nothing => "create",
@@ -45,12 +50,44 @@ pub fn role(role: &RoleName, credential: Option<&CredentialSpec>, have: Have<'_>
         format!("grant {} to {role}", MEMBER_OF.join(", ")),
     ];
     if let Have::Other(found) = have {
-        // A tenant may have lent its role to another, which PostgreSQL 15 allows.
-        all.extend(found.members.iter().map(|m| format!("revoke {role} from {}", identifier(m))));
-        let strange = found.member_of.iter().filter(|of| !MEMBER_OF.contains(&of.as_str()));
-        all.extend(strange.map(|of| format!("revoke {} from {role}", identifier(of))));
+        all.extend(revoke_memberships(role.as_str(), found, &may_act_for(spec, role)));
+    }
+    if is_followers(credential) {
+        let owner = &spec.owner;
+        all.push(format!("grant {owner} to {role}"));
+        all.push(format!("alter role {role} reset all"));
+        all.push(format!("alter role {role} set {ACTS_AS} to {owner}"));
     }
     all
+}
+
+/// The setting by which a follower's login is the owner from the first statement on.
+pub const ACTS_AS: &str = "role";
+
+/// Whether a credential is for a follower.
+#[must_use]
+pub fn is_followers(credential: Option<&CredentialSpec>) -> bool {
+    credential.is_some_and(|credential| credential.of == CredentialOf::Follower)
+}
+
+/// The roles that may act for a role: of the owner, those of followers.
+#[must_use]
+pub fn may_act_for<'a>(spec: &'a DatabaseSpec, role: &RoleName) -> BTreeSet<&'a str> {
+    let followers = spec.credentials.iter().filter(|one| is_followers(Some(one)));
+    followers.filter(|_| *role == spec.owner).map(|one| one.role.as_str()).collect()
+}
+
+/// Takes from a role, whose name is quoted where it needs that, what it is a member of, and from
+/// others that they are members of it, but for those that may be. A tenant may have lent its role
+/// to another, which PostgreSQL 15 allows.
+#[must_use]
+pub fn revoke_memberships(role: &str, found: &FoundRole, may: &BTreeSet<&str>) -> Vec<String> {
+    let strange = found.member_of.iter().filter(|of| !MEMBER_OF.contains(&of.as_str()));
+    let members = found.members.iter().filter(|member| !may.contains(member.as_str()));
+    members
+        .map(|member| format!("revoke {role} from {}", identifier(member)))
+        .chain(strange.map(|of| format!("revoke {} from {role}", identifier(of))))
+        .collect()
 }
 
 /// Takes back what a tenant has set for its role (`ALTER ROLE … SET`): it outlives the database,
@@ -84,7 +121,9 @@ pub fn exchange(
     all
 }
 
-fn record(name: &DatabaseName, spec: &DatabaseSpec) -> String {
+/// Our record of a database that has its name.
+#[must_use]
+pub fn record(name: &DatabaseName, spec: &DatabaseSpec) -> String {
     let settings: Vec<_> = spec.settings.keys().map(|name| literal(name)).collect();
     format!(
         "insert into howdah.databases (oid, name, incarnation, settings) \

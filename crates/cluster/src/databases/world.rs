@@ -39,6 +39,8 @@ pub struct Record {
 /// A role that is there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FoundRole {
+    /// PostgreSQL's number of it.
+    pub oid: u32,
     /// Whether we made it.
     pub ours: bool,
     /// Whether it may log in.
@@ -53,6 +55,8 @@ pub struct FoundRole {
     pub member_of: BTreeSet<String>,
     /// The roles that are members of it.
     pub members: BTreeSet<String>,
+    /// What `ALTER ROLE … SET` has set, in all databases.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// All roles and databases of a server but PostgreSQL's own and the platform's.
@@ -81,14 +85,16 @@ left join pg_db_role_setting s on s.setdatabase = d.oid and s.setrole = 0 \
 where d.datname not in ('postgres', 'template0', 'template1')";
 
 const ROLES: &str = "\
-select a.rolname::text, k.name is not null as ours, a.rolcanlogin, a.rolconnlimit, a.rolpassword, \
+select a.rolname::text, a.oid, k.name is not null as ours, a.rolcanlogin, a.rolconnlimit, a.rolpassword, \
        a.rolsuper or a.rolcreatedb or a.rolcreaterole or a.rolreplication or a.rolbypassrls \
        or not a.rolinherit or a.rolvaliduntil < 'infinity' is true as strange, \
        array(select g.rolname::text from pg_auth_members m join pg_roles g on g.oid = m.roleid \
              where m.member = a.oid) as member_of, \
        array(select g.rolname::text from pg_auth_members m join pg_roles g on g.oid = m.member \
-             where m.roleid = a.oid) as members \
+             where m.roleid = a.oid) as members, \
+       coalesce(s.setconfig, '{}') as settings \
 from pg_authid a left join howdah.roles k on k.name = a.rolname \
+left join pg_db_role_setting s on s.setdatabase = 0 and s.setrole = a.oid \
 where a.rolname !~ '^pg_' and a.rolname <> current_user";
 
 const LOST_DATABASES: &str = "\
@@ -124,14 +130,15 @@ impl World {
     }
 }
 
-fn database(row: &Row) -> (String, FoundDatabase) {
-    let pairs = |column: &str, mark: char| {
-        let texts: Vec<String> = row.get(column);
-        let split = move |text: String| {
-            text.split_once(mark).map(|(name, value)| (name.to_owned(), value.to_owned()))
-        };
-        texts.into_iter().filter_map(split).collect::<Vec<_>>()
+fn pairs(row: &Row, column: &str, mark: char) -> Vec<(String, String)> {
+    let texts: Vec<String> = row.get(column);
+    let split = |text: String| {
+        text.split_once(mark).map(|(name, value)| (name.to_owned(), value.to_owned()))
     };
+    texts.into_iter().filter_map(split).collect()
+}
+
+fn database(row: &Row) -> (String, FoundDatabase) {
     let record = row.get::<_, Option<i32>>("incarnation").map(|incarnation| Record {
         incarnation: Incarnation(incarnation),
         settings: row.get::<_, Vec<String>>("recorded").into_iter().collect(),
@@ -141,8 +148,8 @@ fn database(row: &Row) -> (String, FoundDatabase) {
         owner: row.get("owner"),
         allows_connections: row.get("datallowconn"),
         connection_limit: row.get("datconnlimit"),
-        privileges: pairs("privileges", ':').into_iter().collect(),
-        settings: pairs("settings", '=').into_iter().collect(),
+        privileges: pairs(row, "privileges", ':').into_iter().collect(),
+        settings: pairs(row, "settings", '=').into_iter().collect(),
         record,
     };
     (row.get("datname"), found)
@@ -151,6 +158,7 @@ fn database(row: &Row) -> (String, FoundDatabase) {
 fn role(row: &Row) -> (String, FoundRole) {
     let names = |column: &str| row.get::<_, Vec<String>>(column).into_iter().collect();
     let found = FoundRole {
+        oid: row.get("oid"),
         ours: row.get("ours"),
         can_log_in: row.get("rolcanlogin"),
         strange: row.get("strange"),
@@ -158,6 +166,7 @@ fn role(row: &Row) -> (String, FoundRole) {
         verifier: row.get("rolpassword"),
         member_of: names("member_of"),
         members: names("members"),
+        settings: pairs(row, "settings", '=').into_iter().collect(),
     };
     (row.get("rolname"), found)
 }

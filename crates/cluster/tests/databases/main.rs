@@ -1,6 +1,7 @@
 //! Bringing databases and roles to a spec, against servers of every installed major.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+mod adoption;
 mod owners;
 mod spares;
 
