@@ -23,7 +23,7 @@ pub enum Location {
     /// On this machine, or what is mounted on it. It is made when it is not there.
     Directory(PathBuf),
     /// In an object store.
-    Url(Remote),
+    Url(Box<Remote>),
 }
 
 /// A place in an object store.
@@ -159,11 +159,9 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => path.display().fmt(f),
-            Self::Url(Remote { provider, bucket, prefix, .. }) if prefix.is_empty() => {
-                write!(f, "{provider}://{bucket}")
-            }
-            Self::Url(Remote { provider, bucket, prefix, .. }) => {
-                write!(f, "{provider}://{bucket}/{prefix}")
+            Self::Url(remote) => {
+                write!(f, "{}://{}", remote.provider, remote.bucket)?;
+                if remote.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", remote.prefix) }
             }
         }
     }
@@ -210,7 +208,7 @@ fn parse_url(text: &str) -> Result<Location, BadConfig> {
             other => return Err(BadConfig::Option(other.to_owned())),
         }
     }
-    Ok(Location::Url(remote))
+    Ok(Location::Url(Box::new(remote)))
 }
 
 fn parse_file(url: &Url) -> Result<Location, BadConfig> {
