@@ -34,7 +34,7 @@ use self::putting::Putting;
 pub use self::tar::BadTar;
 pub use self::wire::WireError;
 use self::wire::{Copied, Row, Wire};
-use crate::Timeline;
+use crate::{Timeline, quiet};
 
 /// How long the server may take to begin: a checkpoint comes first, and it may be a spread one.
 const BEGIN: Duration = Duration::from_secs(2 * 3600);
@@ -198,6 +198,9 @@ pub async fn take(
 
 async fn run(timeline: &Timeline, how: &Taking, progress: &Progress) -> Result<Backup, Error> {
     let mut wire = Wire::connect(&how.socket_dir, &how.user).await?;
+    if let Some(process) = wire.process() {
+        quiet::lower_server(process);
+    }
     let server = Server::ask(&mut wire).await?;
     if let Some(base) = &how.base {
         if server.major < Major(17) {

@@ -12,6 +12,7 @@ mod envelope;
 mod error;
 pub mod expiry;
 mod layout;
+pub mod quiet;
 pub mod restore;
 mod store;
 pub mod timeline;

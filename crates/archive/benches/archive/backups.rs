@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use howdah_archive::Timeline;
 use howdah_archive::backup::{self, Backup, Checkpoint, Progress, Taking};
 use howdah_archive::restore::{self, Owner, Restoring};
+use howdah_archive::{Timeline, quiet};
 use howdah_cluster::settings::PLATFORM_ROLE;
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +69,7 @@ async fn one_backup(
         0 => {
             let timeline = bed.timeline("ours")?;
             bed.settle();
-            let (turn, backup) = turn(ours(bed, &timeline, None)).await?;
+            let (turn, backup) = turn(ours(bed, &timeline, None, &Progress::default())).await?;
             rounds.add(who, Some(turn), backup.stored);
             taken.ours = Some((timeline, backup));
         }
@@ -93,13 +93,32 @@ async fn one_backup(
     Ok(())
 }
 
-/// Takes a base backup as the platform does.
+/// Takes a base backup.
 pub(crate) async fn ours(
     bed: &Bed,
     timeline: &Timeline,
     rate: Option<u64>,
+    progress: &Progress,
 ) -> anyhow::Result<Backup> {
-    let how = Taking {
+    Ok(backup::take(timeline, &taking(bed, rate), progress, &CancellationToken::new()).await?)
+}
+
+/// The same as the platform does it.
+pub(crate) async fn ours_quietly(
+    bed: &Bed,
+    timeline: &Timeline,
+    rate: Option<u64>,
+    progress: &Progress,
+) -> anyhow::Result<Backup> {
+    let (timeline, how, progress) = (timeline.clone(), taking(bed, rate), progress.clone());
+    let taken = quiet::run(move || async move {
+        backup::take(&timeline, &how, &progress, &CancellationToken::new()).await
+    });
+    Ok(taken.await??)
+}
+
+fn taking(bed: &Bed, rate: Option<u64>) -> Taking {
+    Taking {
         socket_dir: bed.cluster.socket_dir.clone(),
         user: PLATFORM_ROLE.to_owned(),
         checkpoint: Checkpoint::Fast,
@@ -107,9 +126,7 @@ pub(crate) async fn ours(
         parallel: PARALLEL,
         base: None,
         label: "bench".to_owned(),
-    };
-    let (progress, stop) = (Progress::default(), CancellationToken::new());
-    Ok(backup::take(timeline, &how, &progress, &stop).await?)
+    }
 }
 
 async fn one_restore(

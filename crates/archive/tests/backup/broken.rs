@@ -29,7 +29,7 @@ async fn a_backup_that_is_broken_off_does_not_exist() {
         };
         let listed = bed.timeline.backups().await.expect("list");
         if let Some(backup) = done {
-            assert_eq!(listed, [backup.clone()]);
+            assert_eq!(listed, std::slice::from_ref(&backup));
             bed.restore(&backup, "restored").await;
             break;
         }

@@ -95,8 +95,8 @@ async fn a_damaged_page_fails_the_backup() {
         let sql = "select pg_relation_filenode('numbers')::bigint";
         let node = Bed::number(&bed.source, sql).await;
         bed.sql("checkpoint").await;
-        let relation = files(&bed.source.data).into_iter();
-        let relation = relation.filter(|path| path.ends_with(node.to_string())).next_back();
+        let mut relation = files(&bed.source.data).into_iter();
+        let relation = relation.rfind(|path| path.ends_with(node.to_string()));
         let relation = relation.expect("its file");
         let mut content = fs::read(&relation).expect("read");
         content[8192 + 4000] ^= 1;
