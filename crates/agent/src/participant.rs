@@ -20,7 +20,6 @@ use howdah_model::agent::{
     Revision, Role, Source, Wanted,
 };
 use howdah_model::ids::ParticipantId;
-use howdah_model::lsn::Lsn;
 use howdah_model::machine::back_off;
 use howdah_model::name::DatabaseName;
 use howdah_model::protection::DiskStage;
@@ -65,8 +64,6 @@ pub(crate) struct Participant {
     /// Whether the server that runs writes; none when it was not asked since its start.
     standing: Option<Stands>,
     progressing: follower::Progressing,
-    /// Where the copy ended that the data was made of.
-    copied: Option<Lsn>,
     /// Since when it is being removed.
     removing: Option<Instant>,
     databases: Option<Databases>,
@@ -111,7 +108,6 @@ impl Participant {
             progress,
             standing: None,
             progressing: follower::Progressing::default(),
-            copied: None,
             removing: None,
             databases: None,
             looks: Looks::default(),

@@ -25,6 +25,9 @@ pub(crate) struct Progress {
     /// that end.
     #[serde(default)]
     pub(crate) to_the_end: bool,
+    /// Its data is a copy of a running server's, with all WAL that it needs.
+    #[serde(default)]
+    pub(crate) copied: bool,
 }
 
 impl Layout {

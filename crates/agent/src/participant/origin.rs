@@ -21,6 +21,8 @@ use crate::archiving::{Archives, door};
 const TELL: Duration = Duration::from_millis(500);
 /// Parts of a base backup that are fetched at one time.
 const PARALLEL: usize = 2;
+/// The `restore_command` of a recovery that needs none: there is no such file.
+const NOTHING: &str = "false";
 
 impl Participant {
     /// What the server is when it starts.
@@ -30,13 +32,17 @@ impl Participant {
         let restore_command = || howdah_cluster::commands::restore(&archives.program, &socket);
         Ok(match (spec.role, &spec.source) {
             (Role::Leader, Source::Empty) => Mode::Primary,
+            // The archive may lack the end of what the copy has, and would come first.
+            (Role::Leader, Source::Timeline(_)) if self.progress.copied => {
+                Mode::Recover(Recovery {
+                    restore_command: NOTHING.to_owned(),
+                    target: RecoveryTarget::Immediate,
+                    timeline: None,
+                })
+            }
             (Role::Leader, Source::Timeline(origin)) => Mode::Recover(Recovery {
                 restore_command: restore_command()?,
-                target: if self.progress.to_the_end {
-                    RecoveryTarget::End
-                } else {
-                    target(origin, self.copied.is_some())
-                },
+                target: if self.progress.to_the_end { RecoveryTarget::End } else { target(origin) },
                 timeline: None,
             }),
             (Role::Follower, _) => Mode::Standby(Standby {
@@ -54,7 +60,7 @@ impl Participant {
         spec: &ParticipantSpec,
     ) -> Result<()> {
         self.show(InstanceState::Making);
-        self.layout.write_progress(self.id, self.progress)?;
+        self.note_copied(false)?;
         let archives = self.archives.clone().context("this agent has no archive")?;
         let copied = match self.source_beside(origin, spec) {
             Some(source) => self.copy_beside(&source).await,
@@ -71,6 +77,12 @@ impl Participant {
         }
         self.tell_making(MakingStep::Replaying, (0, 0), None);
         Ok(())
+    }
+
+    /// Whether the data is a copy that needs no archive to start.
+    fn note_copied(&mut self, copied: bool) -> Result<()> {
+        self.progress.copied = copied;
+        self.layout.write_progress(self.id, self.progress)
     }
 
     /// The source's cluster, when its present is what is wanted and it is here.
@@ -110,7 +122,8 @@ impl Participant {
             source.data.display(),
             copied.bytes
         );
-        self.copied = Some(copied.stop);
+        // What follows goes on beyond the copy.
+        self.note_copied(self.wanted.borrow().role == Role::Leader)?;
         self.tell_making(MakingStep::Copying, (copied.bytes, copied.bytes), Some(note));
         Ok(true)
     }
@@ -193,12 +206,10 @@ impl Participant {
     }
 }
 
-fn target(origin: &Origin, is_copied: bool) -> RecoveryTarget {
+fn target(origin: &Origin) -> RecoveryTarget {
     match origin.until {
         Until::Time { at } => RecoveryTarget::Time(at),
         Until::Backup => RecoveryTarget::Immediate,
-        // A copy ends after it was asked for.
-        Until::Now { .. } if is_copied => RecoveryTarget::Immediate,
         Until::Now { .. } | Until::End => RecoveryTarget::End,
     }
 }

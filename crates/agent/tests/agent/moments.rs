@@ -163,8 +163,9 @@ async fn g1_every_instant_is_exact(major: &Installed) {
     let mut wrong = Vec::new();
     let numbered: Vec<_> = moments.into_iter().enumerate().collect();
     for some in numbered.chunks(AT_ONCE) {
-        let copies = some.iter().map(|(n, moment)| async {
-            let found = roll_back(&agent, &source, *moment, &format!("m{n}")).await;
+        let (agent, source) = (&agent, &source);
+        let copies = some.iter().map(|(n, moment)| async move {
+            let found = roll_back(agent, source, *moment, &format!("m{n}")).await;
             (*moment, found)
         });
         for (moment, found) in futures_util::future::join_all(copies).await {
