@@ -277,6 +277,27 @@ mod tests {
         assert_ne!(fingerprint(&key(1)), fingerprint(&key(2)));
     }
 
+    /// These were made by other programs, as docs/archive.md says: archives must stay readable.
+    #[test]
+    fn objects_of_others_open() {
+        let key = Key::new(std::array::from_fn(|at| at as u8));
+        let place = Place::listed("timelines/x/a");
+        let encrypted = "686f7764616801020f000000000000006465666768696a6b6c6d6e6fa4acd8adfa6f3bdfc4\
+                         471db136033f68af0174edcff649fbfcc4c6e4db0266371c556ab11fb93a09a14df0fc3c68\
+                         d891406e02b8086d920445847ad6117a47";
+        let opened = open(unhex(encrypted), Some(&key), &place);
+        assert_eq!(opened.expect("open"), b"howdah was here");
+        let zstd = "686f7764616801010f00000000000000f808a3b10dafc207b3b418f1d59db40f8034d204b7\
+                    50179f5ec5dea5c033182228b52ffd0468790000686f77646168207761732068657265aa1b\
+                    a001";
+        assert_eq!(open(unhex(zstd), None, &place).expect("open"), b"howdah was here");
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
+        (0..text.len()).step_by(2).map(byte).collect()
+    }
+
     #[test]
     fn what_is_not_encrypted_is_refused_where_all_is() {
         let place = Place::probe("x");
