@@ -6,4 +6,5 @@ mod chain;
 mod damaged;
 mod load;
 mod refused;
+mod s3;
 mod standby;
