@@ -2,7 +2,7 @@
 
 use howdah_model::ids::{AccountId, DatabaseId, IncidentId, ParticipantId, ServerId};
 use howdah_model::incident::Kind;
-use howdah_model::name::AddonName;
+use howdah_model::name::{AddonName, AppName};
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -44,6 +44,17 @@ impl FromRow<'_, PgRow> for Incident {
     }
 }
 
+/// A database that an incident is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concerned {
+    /// The database.
+    pub id: DatabaseId,
+    /// Its name as an add-on.
+    pub name: AddonName,
+    /// The app that owns it.
+    pub app: AppName,
+}
+
 /// Those that are not over, oldest first.
 ///
 /// # Errors
@@ -81,9 +92,9 @@ pub async fn list_visible(
     conn: &mut Connection,
     account: AccountId,
     limit: u32,
-) -> Result<Vec<(Incident, Vec<AddonName>)>> {
+) -> Result<Vec<(Incident, Vec<Concerned>)>> {
     let rows = sqlx::query(
-        "select i.*, array_agg(d.addon_name order by d.addon_name) as addons
+        "select i.*, d.id as database_id, d.addon_name, a.name as app_name
          from incidents i
          join participants p
            on p.id = i.participant_id or (i.participant_id is null and p.server_id = i.server_id)
@@ -94,19 +105,26 @@ pub async fn list_visible(
          where a.destroyed_at is null
            and (a.owner_id = $1 or exists (select from collaborators c
                     where c.app_id = a.id and c.account_id = $1))
-         group by i.id order by i.began_at desc, i.id desc limit $2",
+         order by i.began_at desc, i.id desc, d.addon_name limit $2",
     )
     .bind(account.0)
     .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
-    let read = rows.iter().map(|row| {
-        let names: Vec<String> = row.try_get("addons")?;
-        let names: Result<Vec<AddonName>, _> = names.into_iter().map(TryFrom::try_from).collect();
-        let names = names.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        Ok((Incident::from_row(row)?, names))
-    });
-    Ok(read.collect::<sqlx::Result<_>>()?)
+    let mut all: Vec<(Incident, Vec<Concerned>)> = Vec::new();
+    for row in rows {
+        let incident = Incident::from_row(&row)?;
+        let concerned = Concerned {
+            id: row.id("database_id")?,
+            name: row.named("addon_name")?,
+            app: row.named("app_name")?,
+        };
+        match all.last_mut() {
+            Some((last, others)) if last.id == incident.id => others.push(concerned),
+            Some(_) | None => all.push((incident, vec![concerned])),
+        }
+    }
+    Ok(all)
 }
 
 /// Opens an incident, or says anew what one of the kind that is open is about. Answers whether it

@@ -4,3 +4,4 @@ pub(crate) mod credentials;
 pub(crate) mod databases;
 pub(crate) mod info;
 pub(crate) mod pooling;
+pub(crate) mod protection;

@@ -42,7 +42,6 @@ not_offered! {
     backups     "The service of backups";
     credentials "Changing credentials";
     diagnose    "The diagnosis";
-    followers   "Following another database";
     links       "Linking databases";
     logs        "The stream of logs";
     maintenance "Planned maintenance";

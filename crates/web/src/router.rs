@@ -5,7 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
 
-use crate::data::{credentials, databases, pooling};
+use crate::data::{credentials, databases, pooling, protection};
 use crate::error::Error;
 use crate::platform::{account, addons, apps, attachments, config_vars, releases, resolve};
 use crate::web::{App, Web};
@@ -82,6 +82,7 @@ routes! { TOKEN, token:
     get    "/client/v11/databases/{database}/wait_status"         databases::wait_status;
     put    "/client/v11/databases/{database}/reset"               databases::reset;
     put    "/client/v11/databases/{database}/stats_reset"         databases::reset_statistics;
+    put    "/client/v11/databases/{database}/unfollow"            databases::unfollow;
     post   "/client/v11/databases/{database}/connection_reset"    databases::end_sessions;
     post   "/client/v11/databases/{database}/connection-pooling"  pooling::attach;
     get    "/postgres/v0/databases/{database}/credentials"        credentials::list;
@@ -92,6 +93,12 @@ routes! { TOKEN, token:
     get    "/howdah/v1/operations/{operation}"           howdah::show_operation;
     get    "/howdah/v1/databases/{database}/transitions" howdah::database_transitions;
     get    "/howdah/v1/databases/{database}/pool"        pooling::show;
+    get    "/howdah/v1/databases/{database}/protection"  protection::show;
+    put    "/howdah/v1/databases/{database}/backup"      protection::backup;
+    put    "/howdah/v1/databases/{database}/drill"       protection::drill;
+    get    "/howdah/v1/databases/{database}/timelines"   protection::timelines;
+    post   "/howdah/v1/databases/undelete"               protection::undelete;
+    get    "/howdah/v1/incidents"                        protection::incidents;
 }
 
 // Those that Heroku has and this platform does not have yet.
@@ -118,7 +125,6 @@ routes! { NOT_OFFERED, refused:
     get    "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
     post   "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
     delete "/client/v11/databases/{database}/transfer-schedules/{schedule}"   not_offered::backups;
-    put    "/client/v11/databases/{database}/unfollow"                        not_offered::followers;
     get    "/client/v11/databases/{database}/links"                           not_offered::links;
     post   "/client/v11/databases/{database}/links"                           not_offered::links;
     delete "/client/v11/databases/{database}/links/{link}"                    not_offered::links;

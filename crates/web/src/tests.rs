@@ -6,6 +6,7 @@ mod addons;
 mod admin;
 mod agent;
 mod apps;
+mod copies;
 mod dashboard;
 mod databases;
 mod every_route;

@@ -3,7 +3,7 @@
 use howdah_model::agent::Revision;
 use howdah_model::ids::DatabaseId;
 use howdah_model::plan::Tier;
-use howdah_model::protection::{Position, Protected, Protection};
+use howdah_model::protection::{Protected, Protection};
 use howdah_store::addons::Addon;
 use howdah_store::databases::{self, Database};
 use howdah_store::{Connection, lineage, participants};
@@ -75,11 +75,6 @@ pub(super) fn earliest(
     }
     let begins = now.checked_sub(window).unwrap_or(Timestamp::MIN);
     Some(seen?.earliest?.max(published?).max(begins))
-}
-
-/// Where the instance of a database was in WAL the last time.
-pub(super) fn position(control: &Control, placed: &databases::Placed) -> Option<Position> {
-    control.seen_of(placed)?.1.position
 }
 
 /// What can be asked for beside the schedule.

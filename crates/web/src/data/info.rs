@@ -1,10 +1,15 @@
 //! What `pg:info` shows of a database: the rows, in the book's order.
 
+mod protection;
+
+use howdah_control::requests::lineage::{Lineage, Other};
+use howdah_control::requests::protection::State as Protection;
 use howdah_model::agent::DatabaseLook;
 use howdah_model::database::State;
 use howdah_model::plan::{Plan, Tier};
 use howdah_model::size::Bytes;
 use howdah_model::version::{Major, Support, Version};
+use howdah_store::incidents::Incident;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -29,6 +34,14 @@ pub(crate) struct Facts {
     pub(crate) memory: Option<String>,
     /// What stands in the way of its participant, for people.
     pub(crate) warning: Option<String>,
+    /// When this was looked at.
+    pub(crate) now: Timestamp,
+    /// How it shall be protected, and how it is.
+    pub(crate) protection: Protection,
+    /// What it has to do with others.
+    pub(crate) lineage: Lineage,
+    /// What is wrong with its protection now.
+    pub(crate) incidents: Vec<Incident>,
 }
 
 /// Whether an app has a URL of a database's pools.
@@ -62,15 +75,17 @@ pub(crate) fn rows(facts: &Facts) -> Vec<Row> {
             tables(facts),
             version(facts),
             connections(facts),
-            one("Fork/Follow", "Unavailable"),
-            one("Rollback", "Unavailable"),
+            fork_follow(facts),
+            protection::rollback(facts),
             created(facts),
             one("Maintenance", "not required"),
             pooling(facts),
         ],
     };
+    let relations = relations(&facts.lineage);
     let tail = [memory(facts), warning(facts)];
-    let all = head.into_iter().chain(rows).chain(tail);
+    let all = head.into_iter().chain(rows).chain(relations).chain(protection::rows(facts));
+    let all = all.chain(tail);
     all.filter(|(_, values)| !values.is_empty()).collect()
 }
 
@@ -137,6 +152,25 @@ fn created(facts: &Facts) -> Row {
     one("Created", time(facts.created_at))
 }
 
+/// A follower cannot be followed; what is made from it is made from its leader.
+fn fork_follow(facts: &Facts) -> Row {
+    let follows = facts.lineage.following.is_some();
+    one("Fork/Follow", if follows { "Unavailable on followers" } else { "Available" })
+}
+
+/// The databases that it has to do with (D5).
+fn relations(lineage: &Lineage) -> [Row; 5] {
+    let names = |others: &[Other]| others.iter().map(|other| other.shown.clone()).collect();
+    let name = |other: &Option<Other>| other.iter().map(|other| other.shown.clone()).collect();
+    [
+        ("Forked From", name(&lineage.forked_from)),
+        ("Forks", names(&lineage.forks)),
+        ("Following", name(&lineage.following)),
+        ("Followers", names(&lineage.followers)),
+        ("Behind By", lineage.behind.iter().map(|count| format!("{count} commits")).collect()),
+    ]
+}
+
 fn pooling(facts: &Facts) -> Row {
     one(
         "Connection Pooling",
@@ -180,6 +214,10 @@ mod tests {
             pooling: Pooling::Available,
             memory: None,
             warning: None,
+            now: at,
+            protection: Protection::default(),
+            lineage: Lineage::default(),
+            incidents: Vec::new(),
         }
     }
 
@@ -219,8 +257,8 @@ mod tests {
         Tables: 9
         PG Version: 15.20
         Connections: 1/400
-        Fork/Follow: Unavailable
-        Rollback: Unavailable
+        Fork/Follow: Available
+        Rollback: Unsupported
         Created: 2014-05-25 14:03 UTC
         Maintenance: not required
         Connection Pooling: Attached

@@ -129,10 +129,10 @@ async fn c19_what_cannot_be_made_is_refused_with_a_reason_and_leaves_nothing() {
     assert_snapshot!(said.join("\n"), @r#"
     Couldn't find either the add-on service or the add-on plan of "heroku-postgresql:nope".
     PostgreSQL 17 is not installed. Installed: 15.20, 18.6 (default).
-    `fork` is not offered yet: it needs the archive of backups. Create the database without it and copy the data with `pg_dump` and `pg_restore`.
+    Fork is only available on production databases.
     Follow is only available on production databases.
-    `fast` is not offered yet: it needs the archive of backups. Create the database without it and copy the data with `pg_dump` and `pg_restore`.
-    `colour` is not an option of heroku-postgresql. Its option is `version`.
+    `--fast` goes with `--fork DATABASE`.
+    `colour` is not an option of heroku-postgresql. Its options are `version`, `fork` with `fast`, `rollback` with `to` or `by`, and `follow`.
     `X` is not a valid add-on name: 3 to 60 lower-case letters, digits and dashes, starting with a letter.
     `database` is not a valid attachment name: 1 to 64 upper-case letters, digits and underscores, starting with a letter.
     demo has a config var MINE_URL that was set by hand. Remove it with `config:unset MINE_URL -a demo`, or choose another name with `--as`.

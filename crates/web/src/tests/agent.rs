@@ -8,11 +8,14 @@ use std::time::Duration;
 use howdah_control::servers::{Answer, Failure, Servers, Terminate};
 use howdah_model::agent::{
     DatabaseLook, DatabaseObservation, Installed, InstanceState, ParticipantObservation,
-    ParticipantSpec, ServerObservation, Wanted,
+    ParticipantSpec, Role, ServerObservation, Wanted,
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
+use howdah_model::lsn::{Lsn, Tli};
 use howdah_model::name::DatabaseName;
-use howdah_model::protection::DiskStage;
+use howdah_model::protection::{
+    BackupSeen, DiskStage, Following, FollowingBy, Making, MakingStep, Position, Protected,
+};
 use howdah_store::servers::Server;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -39,6 +42,19 @@ impl Agent {
     pub(super) fn get_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Ordering::SeqCst);
         self.change.send_modify(|change| *change += 1);
+    }
+
+    /// All that it was told and has not removed.
+    pub(super) fn specs(&self) -> Vec<ParticipantSpec> {
+        let specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
+        specs.values().filter(|spec| spec.wanted == Wanted::Present).cloned().collect()
+    }
+
+    /// What it was told of the participant with a database of that name.
+    pub(super) fn spec_of(&self, database: &str) -> Option<ParticipantSpec> {
+        let has =
+            |spec: &ParticipantSpec| spec.databases.keys().any(|one| one.as_str() == database);
+        self.specs().into_iter().find(has)
     }
 
     fn is_stuck(&self) -> bool {
@@ -81,11 +97,36 @@ impl Agent {
             version: Some(installed(if spec.major.0 == 15 { "15.20" } else { "18.6" }).version),
             error: None,
             databases: if stuck { BTreeMap::new() } else { databases.collect() },
-            position: None,
-            making: None,
-            following: None,
-            protected: None,
+            position: Some(Position { at: AT, tli: Tli(1), lsn: Lsn(7 << 24), next_xid: 740 }),
+            making: stuck.then_some(Making {
+                step: MakingStep::Copying,
+                done: 5,
+                total: 10,
+                note: None,
+            }),
+            following: (spec.role == Role::Follower).then_some(Following {
+                by: FollowingBy::Stream,
+                since: AT,
+                why: None,
+            }),
+            protected: (spec.role == Role::Leader).then(|| protected(spec)),
         }
+    }
+}
+
+/// The archive has everything since long ago, and all that was asked for is done.
+fn protected(spec: &ParticipantSpec) -> Protected {
+    Protected {
+        archived: Lsn(7 << 24),
+        archived_at: Some(AT),
+        lag_bytes: 0,
+        trouble: None,
+        earliest: Some(AT),
+        backup: Some(BackupSeen { id: "b".to_owned(), ended_at: AT, bytes: 9, stored: 3 }),
+        backing_up: None,
+        backups: spec.protection.backups,
+        drill: None,
+        drills: spec.protection.drills,
     }
 }
 

@@ -31,6 +31,7 @@ async fn d2_d3_d6_the_information_on_a_hobby_database() {
     assert_snapshot!(shown(info), @r#"
     addon_id: "[id]"
     available_for_ingress: true
+    behind_by_commits: null
     created_at: "[time]"
     database_name: "[database_name]"
     database_user: "[database_user]"
@@ -38,7 +39,7 @@ async fn d2_d3_d6_the_information_on_a_hobby_database() {
     forked_from: null
     heroku_resource_id: "postgresql-one"
     hot_standby?: false
-    info: [{"name":"Plan","resolve_db_name":false,"values":["Hobby-dev"]},{"name":"Status","resolve_db_name":false,"values":["Available"]},{"name":"Connections","resolve_db_name":false,"values":["1/20"]},{"name":"PG Version","resolve_db_name":false,"values":["18.6"]},{"name":"Created","resolve_db_name":false,"values":["[time]"]},{"name":"Data Size","resolve_db_name":false,"values":["6.4 MB"]},{"name":"Tables","resolve_db_name":false,"values":["9"]},{"name":"Rows","resolve_db_name":false,"values":["23/10000 (In compliance)"]},{"name":"Fork/Follow","resolve_db_name":false,"values":["Unsupported"]},{"name":"Rollback","resolve_db_name":false,"values":["Unsupported"]}]
+    info: [{"name":"Plan","resolve_db_name":false,"values":["Hobby-dev"]},{"name":"Status","resolve_db_name":false,"values":["Available"]},{"name":"Connections","resolve_db_name":false,"values":["1/20"]},{"name":"PG Version","resolve_db_name":false,"values":["18.6"]},{"name":"Created","resolve_db_name":false,"values":["[time]"]},{"name":"Data Size","resolve_db_name":false,"values":["6.4 MB"]},{"name":"Tables","resolve_db_name":false,"values":["9"]},{"name":"Rows","resolve_db_name":false,"values":["23/10000 (In compliance)"]},{"name":"Fork/Follow","resolve_db_name":false,"values":["Unsupported"]},{"name":"Rollback","resolve_db_name":false,"values":["Unsupported"]},{"name":"Continuous Protection","resolve_db_name":false,"values":["On"]},{"name":"Last Base Backup","resolve_db_name":false,"values":["2023-11-14 22:13 UTC"]},{"name":"Archive Lag","resolve_db_name":false,"values":["0 bytes"]}]
     is_in_recovery?: false
     leader: null
     name: "postgresql-one"
@@ -78,7 +79,10 @@ async fn d4_d6_a_production_database_that_does_not_answer_is_shown_as_it_was_see
             "Rollback",
             "Created",
             "Maintenance",
-            "Connection Pooling"
+            "Connection Pooling",
+            "Continuous Protection",
+            "Last Base Backup",
+            "Archive Lag"
         ]
     );
     assert_eq!(live["postgres_version"], "18.6");

@@ -67,6 +67,7 @@ const ROWS: &[Row] = &[
     ("get",    "/client/v11/databases/{database}/wait_status", "", ADDON, ""),
     ("put",    "/client/v11/databases/{database}/reset", "", ADDON, ""),
     ("put",    "/client/v11/databases/{database}/stats_reset", "", ADDON, ""),
+    ("put",    "/client/v11/databases/{database}/unfollow", "", ADDON, ""),
     ("post",   "/client/v11/databases/{database}/connection_reset", "", ADDON, ""),
     ("post",   "/client/v11/databases/{database}/connection-pooling", r#"{"app":"{app}","credential":"default"}"#, APP, ADDON),
     ("get",    "/postgres/v0/databases/{database}/credentials", "", ADDON, ""),
@@ -76,6 +77,12 @@ const ROWS: &[Row] = &[
     ("get",    "/howdah/v1/operations/{operation}", "", "operation", ""),
     ("get",    "/howdah/v1/databases/{database}/transitions", "", ADDON, ""),
     ("get",    "/howdah/v1/databases/{database}/pool", "", ADDON, ""),
+    ("get",    "/howdah/v1/databases/{database}/protection", "", ADDON, ""),
+    ("put",    "/howdah/v1/databases/{database}/backup", "", ADDON, ""),
+    ("put",    "/howdah/v1/databases/{database}/drill", "", ADDON, ""),
+    ("get",    "/howdah/v1/databases/{database}/timelines", "", ADDON, ""),
+    ("post",   "/howdah/v1/databases/undelete", r#"{"name":"{addon}","app":"{app}"}"#, APP, ADDON),
+    ("get",    "/howdah/v1/incidents", "", "", ""),
 ];
 
 /// What stands for the parameters of a path.
