@@ -39,6 +39,12 @@ impl State {
         matches!(self, Self::InArchiveRecovery | Self::ShutDownInRecovery)
     }
 
+    /// Whether it was stopped in order.
+    #[must_use]
+    pub fn is_stopped(self) -> bool {
+        matches!(self, Self::ShutDown | Self::ShutDownInRecovery)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "shut down" => Self::ShutDown,

@@ -138,6 +138,13 @@ impl Standby {
     }
 }
 
+/// A server that starts now is a primary.
+pub(crate) fn clear_signals(data: &Path) -> io::Result<()> {
+    [RECOVERY_SIGNAL, STANDBY_SIGNAL]
+        .into_iter()
+        .try_for_each(|signal| durable::remove_file(&data.join(signal)))
+}
+
 /// As PostgreSQL reads it, to the microsecond and not rounded up: what is finer than its clock
 /// must not reach into what is later.
 fn microseconds(at: Timestamp) -> String {
@@ -197,9 +204,7 @@ impl Cluster {
         } else {
             mode
         };
-        for signal in [RECOVERY_SIGNAL, STANDBY_SIGNAL] {
-            durable::remove_file(&self.data.join(signal))?;
-        }
+        clear_signals(&self.data)?;
         self.write_mode(mode).await?;
         match mode.signal() {
             Some(signal) => durable::write(&self.data.join(signal), b"", Some(&self.run_as)),

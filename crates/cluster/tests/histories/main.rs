@@ -3,6 +3,7 @@
 
 mod copies;
 mod recovery;
+mod repair;
 mod standbys;
 
 use std::time::Duration;
