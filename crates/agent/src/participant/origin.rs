@@ -123,7 +123,8 @@ impl Participant {
             copied.bytes
         );
         // What follows goes on beyond the copy.
-        self.note_copied(self.wanted.borrow().role == Role::Leader)?;
+        let is_leader = self.wanted.borrow().role == Role::Leader;
+        self.note_copied(is_leader)?;
         self.tell_making(MakingStep::Copying, (copied.bytes, copied.bytes), Some(note));
         Ok(true)
     }
