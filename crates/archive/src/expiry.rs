@@ -11,11 +11,14 @@ use crate::error::Error;
 use crate::layout::{BACKUP, Place};
 use crate::store::Listed;
 use crate::timeline::Timeline;
-use crate::wal::index::{WalIndex, tail_name};
+use crate::wal::index::{Gap, WalIndex, tail_name};
 use crate::wal::{Segment, WalName};
 
 /// What was not finished for so long never will be.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// Segments are put several at once, so that one may come before the one that it follows.
+const ON_THEIR_WAY: u64 = 8;
 
 /// What is no longer needed: a plan. Nothing was taken away yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -240,14 +243,15 @@ impl Timeline {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn gaps(&self) -> Result<Vec<crate::Gap>, Error> {
+    pub async fn gaps(&self) -> Result<Vec<Gap>, Error> {
         let (index, backups) = (self.wal().await?, self.backups().await?);
         let oldest = backups.iter().min_by_key(|backup| backup.ended_at);
         Ok(oldest.map_or_else(Vec::new, |oldest| index.gaps(oldest.tli, oldest.start)))
     }
 }
 
-/// The earliest moment from which on every one can be restored.
+/// The earliest moment from which on every one can be restored. What is missing among the last eight
+/// segments is taken to be on its way.
 #[must_use]
 pub fn earliest(index: &WalIndex, backups: &[Backup]) -> Option<Timestamp> {
     let is_there = |id: &BackupId| backups.iter().any(|backup| backup.id == *id);
@@ -255,9 +259,14 @@ pub fn earliest(index: &WalIndex, backups: &[Backup]) -> Option<Timestamp> {
         index.newest() > Some(backup.tli)
             || index.reaches_from(backup.start, backup.tli) >= backup.stop
     };
+    let last = index.last().unwrap_or(0);
+    let may_come = |gap: &Gap| match gap {
+        Gap::Segments { first, .. } => first.number + ON_THEIR_WAY > last,
+        Gap::History(_) | Gap::Elsewhere { .. } => false,
+    };
     let whole = |backup: &&Backup| {
         needed(backups, &[*backup]).iter().all(is_there)
-            && index.gaps(backup.tli, backup.start).is_empty()
+            && index.gaps(backup.tli, backup.start).iter().all(may_come)
             && is_consistent(backup)
     };
     backups.iter().filter(whole).map(|backup| backup.ended_at).min()

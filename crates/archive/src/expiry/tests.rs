@@ -246,6 +246,32 @@ proptest! {
 }
 
 #[test]
+fn g7_a_hole_moves_the_beginning_unless_it_is_where_wal_still_arrives() {
+    let mut history = History::new();
+    history.happen(Event::Full);
+    history.happen(Event::Segments(3));
+    let first = history.now;
+    history.happen(Event::Full);
+    history.happen(Event::Segments(2));
+    let earliest =
+        |objects: &[Listed]| earliest(&WalIndex::of(history.id, objects), &history.backups);
+    assert_eq!(earliest(&history.objects), Some(first));
+    let lost = Place::wal(history.id, &WalName::Segment(Segment { tli: Tli(1), number: 3 }));
+    let mut objects = history.objects.clone();
+    objects.retain(|object| object.place != lost);
+    assert_eq!(earliest(&objects), Some(first));
+    for number in 8..12 {
+        assert_eq!(earliest(&objects), Some(first));
+        let place = Place::wal(history.id, &WalName::Segment(Segment { tli: Tli(1), number }));
+        objects.push(Listed { place, bytes: 1, at: history.now });
+    }
+    assert_eq!(earliest(&objects), Some(history.now));
+    // Without its own WAL a backup is of no use, and without its base neither.
+    objects.retain(|object| !object.place.as_str().contains("wal/"));
+    assert_eq!(earliest(&objects), None);
+}
+
+#[test]
 fn what_is_being_made_stays_and_what_was_given_up_goes() {
     let mut history = History::new();
     history.happen(Event::Full);

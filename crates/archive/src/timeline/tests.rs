@@ -317,7 +317,7 @@ async fn backup(bed: &Bed, ended_at: Timestamp, start: Lsn) -> BackupId {
 async fn m12_what_is_too_old_goes_and_the_rest_can_be_restored() {
     for bed in [Bed::local(), Bed::remote().await] {
         let now: Timestamp = "2026-01-10T00:00:00Z".parse().expect("a moment");
-        for number in 1..=4 {
+        for number in 1..=12 {
             bed.put(&segment(number).to_string(), &wal(segment(number))).await.expect("put");
             bed.tail(segment(number), ONE, &wal(segment(number)), (0, 9000)).await;
         }
@@ -331,7 +331,7 @@ async fn m12_what_is_too_old_goes_and_the_rest_can_be_restored() {
         let expiry = bed.timeline.expiry(days(4), now).await.expect("plan");
         assert_eq!(expiry.kept, [kept.clone(), new.clone()]);
         let count = |why| expiry.objects.iter().filter(|of| of.why == why).count();
-        assert_eq!((count(Why::Backup), count(Why::Wal), count(Why::Superseded)), (2, 2, 4));
+        assert_eq!((count(Why::Backup), count(Why::Wal), count(Why::Superseded)), (2, 2, 12));
         assert!(expiry.bytes() > 0);
         // Broken off after the first deletions, and done again.
         let first = crate::Expiry { objects: expiry.objects[..3].to_vec(), ..expiry.clone() };

@@ -113,6 +113,11 @@ impl WalIndex {
         line.max(self.histories.keys().next_back()).copied()
     }
 
+    /// The number of the last segment that anything is there of, of whatever timeline.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.lines.values().filter_map(Line::last).max()
+    }
+
     /// Where a timeline came from, from the first one on; empty when that is not known, or when it
     /// came from nowhere.
     #[must_use]
