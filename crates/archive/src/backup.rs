@@ -99,7 +99,8 @@ pub struct Taking {
     /// How many parts are compressed and put at the same time.
     pub parallel: usize,
     /// The backup that this one shall add to: only what changed since is sent. PostgreSQL 17 and
-    /// later, with `summarize_wal`.
+    /// later, with `summarize_wal`; it refuses when it has not all summaries since then any more
+    /// ([`WireError::Refused`]), and a full one must be taken.
     pub base: Option<Backup>,
     /// What it is taken for, for people.
     pub label: String,
@@ -122,10 +123,13 @@ impl Progress {
         self.0.done.load(Ordering::Relaxed)
     }
 
-    /// Bytes in all, as far as is known; 0 when it is not.
+    /// Bytes in all, as far as is known; 0 when it is not. Never less than what is done then.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.total.load(Ordering::Relaxed)
+        match self.0.total.load(Ordering::Relaxed) {
+            0 => 0,
+            estimated => estimated.max(self.done()),
+        }
     }
 
     pub(crate) fn expect(&self, total: u64) {

@@ -106,7 +106,7 @@ impl Wire {
         self.send(&outbox).await?;
         loop {
             match self.message(CONNECT, "letting us in").await? {
-                Message::AuthenticationOk | Message::ParameterStatus(_) => {}
+                Message::AuthenticationOk => {}
                 Message::BackendKeyData(body) => self.process = Some(body.process_id()),
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => return Err(WireError::Password(user.to_owned())),
@@ -210,7 +210,8 @@ impl Wire {
         }
     }
 
-    /// The next message that is not a warning. What the server refuses is an error.
+    /// The next message that answers us: warnings are kept, and what the server tells of its
+    /// settings, at any time, is passed over. What it refuses is an error.
     async fn message(
         &mut self,
         patience: Duration,
@@ -218,6 +219,7 @@ impl Wire {
     ) -> Result<Message, WireError> {
         loop {
             match Message::parse(&mut self.inbox).map_err(|error| self.broken(error))? {
+                Some(Message::ParameterStatus(_)) => {}
                 Some(Message::NoticeResponse(body)) => {
                     if self.warnings.len() < WARNINGS {
                         self.warnings.push(said(body.fields()).0);

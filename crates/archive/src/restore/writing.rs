@@ -85,7 +85,10 @@ impl Writer {
             let should = manifest.files.get(&file.path).copied();
             let is_complete = should.is_some() && self.sum(&file.path) == should;
             let path = self.place(&file.path);
-            if !is_complete && path.exists() {
+            if is_complete {
+                // It may have been another owner's.
+                self.open(&path)?;
+            } else if path.exists() {
                 fs::remove_file(&path).map_err(Error::file(&path))?;
             }
             complete.push(is_complete);

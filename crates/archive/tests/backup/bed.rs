@@ -133,8 +133,12 @@ impl Bed {
 }
 
 pub(crate) fn taking(cluster: &Cluster) -> Taking {
+    taking_at(&cluster.socket_dir)
+}
+
+pub(crate) fn taking_at(socket_dir: &Path) -> Taking {
     Taking {
-        socket_dir: cluster.socket_dir.clone(),
+        socket_dir: socket_dir.to_owned(),
         user: PLATFORM_ROLE.to_owned(),
         checkpoint: Checkpoint::Fast,
         rate: None,
