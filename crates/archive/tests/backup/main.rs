@@ -4,6 +4,7 @@ mod bed;
 mod broken;
 mod chain;
 mod damaged;
+mod full;
 mod killed;
 mod load;
 mod refused;
