@@ -123,9 +123,6 @@ pub enum BadConfig {
     /// The key is not one.
     #[error("HOWDAH_ARCHIVE_KEY must be 32 bytes in base64, as from `openssl rand -base64 32`")]
     Key,
-    /// The store cannot be used with these settings.
-    #[error("HOWDAH_ARCHIVE_URL: {0}")]
-    Store(String),
 }
 
 impl Config {

@@ -162,3 +162,34 @@ async fn a_check_says_how_it_is_and_leaves_nothing() {
     })
     .await;
 }
+
+/// Stores list a thousand at a time, and delete no more at once.
+#[tokio::test]
+async fn long_lists_are_whole() {
+    for kind in [Kind::Directory, Kind::S3] {
+        let bed = Bed::new(kind, None).await;
+        bed.store.put_new(&place("a/first"), content(1, 10), How::Fast).await.expect("put");
+        let sealed = std::fs::read(bed.file(&place("a/first"))).expect("read");
+        for number in 0..2300 {
+            let file = bed.file(&place(&format!("a/{number:05}")));
+            std::fs::write(file, &sealed).expect("write");
+        }
+        let listed = bed.store.list(&Place::timelines()).await.expect("list");
+        let places: Vec<_> = listed.into_iter().map(|object| object.place).collect();
+        let different: std::collections::BTreeSet<_> = places.iter().collect();
+        assert_eq!((places.len(), different.len()), (2301, 2301), "{kind:?}");
+        bed.store.delete(&places).await.expect("delete");
+        assert_eq!(bed.store.list(&Place::timelines()).await.expect("list"), []);
+    }
+}
+
+#[tokio::test]
+async fn settings_that_do_not_suffice_are_told_at_once() {
+    let azure = Config::parse("az://container/x?account=somebody", None).expect("parse");
+    assert!(Store::open(&azure).is_ok());
+    let google = Config::parse("gs://bucket/x", None).expect("parse");
+    assert!(Store::open(&google).is_ok());
+    let nowhere = Location::Directory("/proc/nowhere".into());
+    let error = Store::open(&Config { location: nowhere, key: None }).expect_err("no place");
+    assert!(error.to_string().contains("/proc/nowhere"), "{error}");
+}
