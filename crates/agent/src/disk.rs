@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pending::reserve;
 use anyhow::{Context as _, Result};
 use howdah_cluster::Cluster;
+use howdah_cluster::reserve;
 use howdah_model::protection::DiskStage;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ fn limits(total: u64) -> Limits {
         warn: share(10, 20 * GIB),
         throttle: share(6, 8 * GIB),
         read_only: share(3, 3 * GIB),
-        reserve: share(1, 512 * MIB),
+        reserve: share(1, 256 * MIB),
     }
 }
 
@@ -93,7 +93,7 @@ impl Disk {
         let limits = limits(total);
         let was = self.board.disk();
         // The reserve counts as free: to remove it is no relief.
-        let held = reserve::size(&self.reserve);
+        let held = reserve::size(&self.reserve).context("look at the reserve")?;
         let now = stage(was, free + held, &limits);
         if now != was {
             tracing::warn!(
@@ -124,7 +124,7 @@ mod tests {
         let limits = limits(100 * GIB);
         assert_eq!(
             limits,
-            Limits { warn: 10 * GIB, throttle: 6 * GIB, read_only: 3 * GIB, reserve: 512 * MIB }
+            Limits { warn: 10 * GIB, throttle: 6 * GIB, read_only: 3 * GIB, reserve: 256 * MIB }
         );
         use DiskStage::{Ample, ReadOnly, Throttle, Warn};
         for (was, free, now) in [

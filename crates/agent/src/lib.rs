@@ -12,7 +12,6 @@ mod looks;
 mod manager;
 mod memory;
 mod participant;
-mod pending;
 mod ready_copies;
 mod specs;
 pub mod supervision;

@@ -95,7 +95,7 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
     let begin = Instant::now();
     loop {
         match UnixStream::connect(socket) {
-            Err(_) if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(_) if begin.elapsed() < PATIENCE => std::thread::park_timeout(PAUSE),
             connected => return connected,
         }
     }

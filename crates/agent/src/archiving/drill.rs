@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pending::sound;
 use anyhow::{Context as _, Result, bail};
 use howdah_archive::backup::{Backup, Progress};
 use howdah_archive::restore::{self, Owner, Restoring};
 use howdah_cluster::connection::Limits;
 use howdah_cluster::{
-    Cluster, Mode, Recovery, RecoveryTarget, StopMode, canary, commands, durable,
+    Cluster, Mode, Recovery, RecoveryTarget, StopMode, canary, commands, durable, sound,
 };
 use howdah_model::agent::{ParticipantSpec, Role};
 use howdah_model::protection::Drilled;
@@ -126,9 +125,9 @@ async fn prove(
     if there < canary.number {
         bail!("the restored database has our commit {there} and lacks {}", canary.number);
     }
-    sound::check(cluster).await.context("check its tables and indexes")?;
+    sound::check(cluster, BOUND).await.context("check its tables and indexes")?;
     cluster.stop(StopMode::Fast, STOP).await?;
-    sound::checksums(cluster).await.context("check its pages")?;
+    sound::checksums(cluster, BOUND).await.context("check its pages")?;
     Ok((took, lost))
 }
 

@@ -92,7 +92,7 @@ impl Keep {
             return Ok(());
         }
         self.own.put_wal(&name, &self.wal(&name)).await.with_context(|| format!("send {name}"))?;
-        self.remember(name.clone());
+        self.remember(name);
         if let WalName::Segment(segment) = name
             && let Err(error) = self.own.clear_tail(segment).await
         {

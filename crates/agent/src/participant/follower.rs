@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use crate::pending::rewind;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use howdah_cluster::connection::{Connection, Limits};
 use howdah_cluster::databases::world::World;
-use howdah_cluster::{Receiving, Standing, StopMode};
+use howdah_cluster::rewind::{Aside, Rewound, set_aside};
+use howdah_cluster::{Mode, Receiving, Standing, StopMode};
 use howdah_model::agent::{InstanceState, ParticipantSpec};
 use howdah_model::lsn::Lsn;
 use howdah_model::protection::{Following, FollowingBy, Position};
@@ -25,6 +25,8 @@ const STILL: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(10);
 /// How long a promotion may take.
 const PROMOTE: Duration = Duration::from_secs(60);
+/// How long a rewind may take.
+const REWIND: Duration = Duration::from_secs(3600);
 
 /// How a follower has come on.
 #[derive(Debug, Default)]
@@ -131,16 +133,27 @@ impl Participant {
     }
 
     async fn rewind(&mut self, spec: &ParticipantSpec) -> Result<()> {
-        let Some(leader) = spec.leader else { return self.clone_anew("its leader is away").await };
+        let Mode::Standby(standby) = self.mode(spec)? else {
+            bail!("only a follower is rewound");
+        };
         self.tell_ladder(FollowingBy::Rewind, "neither the stream nor the archive brought it on");
         self.stopped().await?;
-        let source = self.layout.cluster(leader, &self.cluster.installed, &self.cluster.run_as);
-        match rewind::rewind(&self.cluster, &source.socket_dir).await {
-            Ok(report) => {
-                tracing::warn!(participant.id = %self.id, "rewound: {report:?}");
+        match self.cluster.rewind(&standby, REWIND).await {
+            Ok(Rewound::Rewound { divergence, aside }) => {
+                tracing::warn!(
+                    participant.id = %self.id,
+                    "the follower {} had left its leader's history at {}: {} bytes of WAL of its own \
+                     are given up; its old data is in {}",
+                    self.id,
+                    divergence.fork,
+                    divergence.lost(),
+                    aside.display()
+                );
                 Ok(())
             }
-            Err(error) => self.clone_anew(&format!("it cannot be rewound: {error:#}")).await,
+            // What it needs is nowhere any more, or two wrote the same of PostgreSQL's timelines.
+            Ok(Rewound::NotNeeded) => self.clone_anew("a rewind has nothing to do").await,
+            Err(error) => self.clone_anew(&format!("it cannot be rewound: {error}")).await,
         }
     }
 
@@ -148,7 +161,8 @@ impl Participant {
     async fn clone_anew(&mut self, why: &str) -> Result<()> {
         self.tell_ladder(FollowingBy::Clone, why);
         self.stopped().await?;
-        let aside = rewind::set_aside(&self.cluster.data).context("set its data aside")?;
+        let aside = set_aside(&self.cluster.data, Aside::Move, &self.cluster.run_as)
+            .context("set its data aside")?;
         tracing::warn!(
             participant.id = %self.id,
             "the follower {} is made anew, as {why}; its old data is in {}",

@@ -219,7 +219,7 @@ fn target(origin: &Origin) -> RecoveryTarget {
 fn choose(backups: Vec<Backup>, until: Until) -> Option<Backup> {
     let ends_before = |at: Timestamp| move |backup: &Backup| backup.ended_at <= at;
     match until {
-        Until::Time { at } => backups.into_iter().filter(ends_before(at)).next_back(),
+        Until::Time { at } => backups.into_iter().rfind(ends_before(at)),
         Until::Now { .. } | Until::Backup | Until::End => backups.into_iter().next_back(),
     }
 }
