@@ -13,6 +13,7 @@ use howdah_model::agent::Installed;
 use rustix::fd::AsFd;
 
 use crate::connection::{Connection, Limits, SqlError};
+use crate::copy_running::Place;
 use crate::postmaster::{self, Postmaster, StopMode};
 use crate::settings::{self, BadSetting, Settings};
 use crate::template::last_lines;
@@ -206,8 +207,11 @@ impl Cluster {
     /// When a process cannot be killed, or a file cannot be removed.
     pub async fn remove(&self) -> Result<()> {
         self.stop(StopMode::Immediate, Duration::from_secs(2)).await?;
+        // A copy to here that was broken off may still be ending.
+        let place = Place::take(durable::beside(&self.data)).await?;
         let this = self.clone();
         let remove = move || -> Result<()> {
+            let _place = place;
             // Half of it must never be taken for a cluster, so it loses its name first.
             let going = this.data.with_extension("going");
             if this.data.exists() {

@@ -35,45 +35,73 @@ pub enum By {
     Copy,
 }
 
-/// How far a copy is, to be looked at while it is made, and the way to break it off.
+/// How far a copy is, to be looked at while it is made, and the way to break it off. For several
+/// copies it is their sum.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Counters>);
-
-#[derive(Debug, Default)]
-struct Counters {
-    done: AtomicU64,
-    total: AtomicU64,
-    stop: AtomicBool,
+pub struct Progress {
+    done: Arc<AtomicU64>,
+    total: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    /// Of the one copy that has this: the bytes that are copied, and whether it is not wanted any
+    /// more or has failed.
+    own: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
 }
 
 impl Progress {
     /// Bytes that are copied.
     #[must_use]
     pub fn done(&self) -> u64 {
-        self.0.done.load(Ordering::Relaxed)
+        self.done.load(Ordering::Relaxed)
     }
 
     /// Bytes in all, as far as is known; 0 before that.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.total.load(Ordering::Relaxed)
+        self.total.load(Ordering::Relaxed)
     }
 
     /// Breaks the copy off at the next occasion.
     pub fn stop(&self) {
-        self.0.stop.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.0.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.over.load(Ordering::Relaxed)
+    }
+
+    /// The same, which is broken off when what is returned beside it is dropped.
+    pub(crate) fn until_dropped(&self) -> (Self, StopOnDrop) {
+        let over = Arc::new(AtomicBool::new(false));
+        let own = Arc::new(AtomicU64::new(0));
+        (Self { own, over: Arc::clone(&over), ..self.clone() }, StopOnDrop(over))
+    }
+
+    /// The bytes of the one copy that has this.
+    pub(crate) fn own(&self) -> u64 {
+        self.own.load(Ordering::Relaxed)
+    }
+
+    fn give_up(&self) {
+        self.over.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn expect(&self, bytes: u64) {
-        self.0.total.fetch_add(bytes, Ordering::Relaxed);
+        self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn add(&self, bytes: u64) {
-        self.0.done.fetch_add(bytes, Ordering::Relaxed);
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+        self.own.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Breaks a copy off when it is dropped.
+pub(crate) struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -215,7 +243,7 @@ impl Found {
         let work = || {
             while let Some((path, _)) = self.files.get(next.fetch_add(1, Ordering::Relaxed)) {
                 // What one thread cannot do, the others need not go on with.
-                copy.file(&from.join(path), &to.join(path)).inspect_err(|_| progress.stop())?;
+                copy.file(&from.join(path), &to.join(path)).inspect_err(|_| progress.give_up())?;
             }
             Ok(())
         };

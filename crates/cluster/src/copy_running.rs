@@ -5,12 +5,15 @@
 //! right when the copy starts. A temporary slot of the same session keeps that WAL: it needs no
 //! archive, and it goes with the session, however that ends.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use howdah_model::lsn::{Lsn, Tli};
+use tokio::time::{Instant, sleep};
 
 use crate::connection::{Connection, Limits};
 use crate::copy::{self, By, Found, Keep, Progress, Source};
@@ -44,8 +47,8 @@ pub struct Copied {
 /// Copies the data of a running primary to `to`, which is there completely and on the disk, or not
 /// at all. All that was committed before the call is in it. It starts in any [`crate::Mode`]: it
 /// has the WAL that it needs. It has no configuration: [`Cluster::configure`] writes that. One
-/// process and one task may do this for a place at a time. When the future is dropped the copy is
-/// broken off.
+/// process may do this for a place at a time. When the future is dropped the copy is broken off;
+/// what is left of it then is removed by the next attempt, or by [`Cluster::remove`].
 ///
 /// # Errors
 /// When the server is no primary or cannot be asked, when the file system says no (a full disk),
@@ -57,22 +60,18 @@ pub async fn copy_running(
     progress: &Progress,
 ) -> Result<Copied> {
     // However this ends, the thread that copies does not go on by itself.
-    let _stop = StopOnDrop(progress.clone());
+    let (progress, _stop) = progress.until_dropped();
+    let place = Place::take(durable::beside(to)).await?;
     let connection = from.connect("postgres", LIMITS).await.context("open a session for a copy")?;
     let begun = Begun::begin(&connection).await?;
-    let beside = durable::beside(to);
-    let job = Job {
-        from: from.data.clone(),
-        beside: beside.clone(),
-        owner: owner.clone(),
-        progress: progress.clone(),
-    };
+    let job =
+        Job { from: from.data.clone(), place, owner: owner.clone(), progress: progress.clone() };
     let (job, by) = blocking(job, Job::data).await.context("copy the data")?;
     let ended = begun.end(&connection).await;
     let (stop, label) = match ended {
         Ok(ended) => ended,
         Err(error) => {
-            blocking(job, |job| durable::remove_dir(&job.beside)).await.context("clean up")?;
+            blocking(job, |job| durable::remove_dir(&job.place.0)).await.context("clean up")?;
             return Err(error);
         }
     };
@@ -83,15 +82,7 @@ pub async fn copy_running(
     let (_, ()) = blocking(job, finish).await.context("complete the copy")?;
     // The slot goes with the session; not before the WAL is copied.
     connection.close().await;
-    Ok(Copied { start, stop, tli, by, bytes: progress.done() })
-}
-
-struct StopOnDrop(Progress);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
+    Ok(Copied { start, stop, tli, by, bytes: progress.own() })
 }
 
 async fn blocking<T: Send + 'static>(
@@ -101,7 +92,7 @@ async fn blocking<T: Send + 'static>(
     let run = move || {
         let done = work(&job).inspect_err(|_| {
             // The first error is the one to tell; the next attempt cleans again.
-            let _ = durable::remove_dir(&job.beside);
+            let _ = durable::remove_dir(&job.place.0);
         });
         done.map(|done| (job, done))
     };
@@ -161,34 +152,63 @@ fn segment_name(tli: Tli, number: u64, size: u64) -> String {
     format!("{:08X}{:08X}{:08X}", tli.0, number / per_log, number % per_log)
 }
 
+/// Where a copy is made, for as long as a thread may still work there: that of a copy which was
+/// broken off must not meddle with the next one.
+pub(crate) struct Place(PathBuf);
+
+/// How long a copy that was broken off may take to end.
+const ENDING: Duration = Duration::from_secs(60);
+
+fn places() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    static PLACES: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Place {
+    pub(crate) async fn take(path: PathBuf) -> Result<Self> {
+        let deadline = Instant::now() + ENDING;
+        while !places().insert(path.clone()) {
+            ensure!(Instant::now() < deadline, "another copy is being made to the same place");
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        places().remove(&self.0);
+    }
+}
+
 /// What is done with files, by a thread that may block.
 struct Job {
     from: PathBuf,
-    beside: PathBuf,
+    place: Place,
     owner: RunAs,
     progress: Progress,
 }
 
 impl Job {
     fn data(&self) -> io::Result<By> {
-        if let Some(parent) = self.beside.parent() {
+        if let Some(parent) = self.place.0.parent() {
             std::fs::create_dir_all(parent)?;
             self.owner.open_way(parent).map_err(io::Error::other)?;
         }
-        durable::remove_dir(&self.beside)?;
+        durable::remove_dir(&self.place.0)?;
         let found = Found::look(&self.from, Source::Running, &keep)?;
         self.progress.expect(found.bytes());
         let by =
-            found.copy(&self.from, &self.beside, &self.owner, Source::Running, &self.progress)?;
+            found.copy(&self.from, &self.place.0, &self.owner, Source::Running, &self.progress)?;
         let control = whole_control(&self.from.join(CONTROL))?;
-        durable::write(&self.beside.join(CONTROL), &control, Some(&self.owner))?;
+        durable::write(&self.place.0.join(CONTROL), &control, Some(&self.owner))?;
         Ok(by)
     }
 
     fn finish(&self, label: &str, wal: &[String], to: &Path) -> io::Result<()> {
-        let label_file = self.beside.join(BACKUP_LABEL);
+        let label_file = self.place.0.join(BACKUP_LABEL);
         durable::write(&label_file, label.as_bytes(), Some(&self.owner))?;
-        let (theirs, ours) = (self.from.join("pg_wal"), self.beside.join("pg_wal"));
+        let (theirs, ours) = (self.from.join("pg_wal"), self.place.0.join("pg_wal"));
         let mut names = wal.to_vec();
         for entry in std::fs::read_dir(&theirs)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -203,11 +223,11 @@ impl Job {
             std::fs::write(&done, b"")?;
             self.owner.give(&done)?;
         }
-        copy::sync(&self.beside)?;
+        copy::sync(&self.place.0)?;
         if self.progress.is_stopped() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        durable::rename(&self.beside, to)
+        durable::rename(&self.place.0, to)
     }
 }
 

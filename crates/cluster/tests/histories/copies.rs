@@ -98,23 +98,35 @@ async fn a_copy_that_is_broken_off_or_fails_leaves_nothing_behind() {
     stopped.stop();
     copy_running(&source, &to.data, &to.run_as, &stopped).await.unwrap_err();
     assert_eq!(left(), 0);
-    // A future that is dropped at any time: here at its first wait, its second, and so on.
-    for polls in 1..40 {
+    // A future that is dropped at any time; and the next one begins at once, and is whole.
+    for polls in 1..60 {
         let progress = Progress::default();
         let mut copy = Box::pin(copy_running(&source, &to.data, &to.run_as, &progress));
+        let mut is_done = false;
         for _ in 0..polls {
-            let step = tokio::time::timeout(Duration::from_millis(2), &mut copy).await;
-            if step.is_ok() {
-                return;
+            is_done |= tokio::time::timeout(Duration::from_millis(2), &mut copy).await.is_ok();
+            if is_done {
+                break;
             }
         }
         drop(copy);
-        howdah_testkit::clusters::until("nothing is left", || async {
-            let slots = number(&source, "select count(*) from pg_replication_slots").await;
-            slots == 0 && !to.data.exists()
+        if polls % 8 == 1 {
+            to.remove().await.unwrap();
+            copied(&source, &home, "b", &small()).await;
+            start_as(&to, &Mode::Primary).await;
+            howdah_cluster::sound::check(&to, PATIENCE).await.unwrap();
+        }
+        to.remove().await.unwrap();
+        assert_eq!(left(), 0);
+        howdah_testkit::clusters::until("no slot is left", || async {
+            number(&source, "select count(*) from pg_replication_slots").await == 0
         })
         .await;
+        if is_done {
+            return;
+        }
     }
+    panic!("a copy is never done");
 }
 
 #[tokio::test]
@@ -134,5 +146,60 @@ async fn what_is_no_file_of_postgresql_or_no_primary_is_not_copied() {
     assert!(to.is_made());
     for name in ["postmaster.pid", "postgresql.conf", "pg_hba.conf", "pg_ident.conf"] {
         assert!(!to.data.join(name).exists(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_copies_can_be_made_at_once_and_one_that_was_left_half_made_is_made_anew() {
+    let home = Home::new();
+    let source = home.running(&majors()[0], "a").await;
+    run(&source, "create table t as select generate_series(1, 1000) as n").await;
+    run(&source, "create unlogged table u as select generate_series(1, 1000) as n").await;
+    let to = ["b", "c"].map(|name| home.cluster(&source.installed, name));
+    // As a platform that was killed leaves it.
+    let left = howdah_cluster::durable::beside(&to[0].data);
+    std::fs::create_dir_all(left.join("base")).unwrap();
+    std::fs::write(left.join("base/1"), "half").unwrap();
+    let progress = Progress::default();
+    let (one, two) = tokio::join!(
+        copy_running(&source, &to[0].data, &to[0].run_as, &progress),
+        copy_running(&source, &to[1].data, &to[1].run_as, &progress)
+    );
+    for (cluster, copied) in to.iter().zip([one, two]) {
+        copied.unwrap();
+        cluster.configure(&small()).await.unwrap();
+        start_as(cluster, &Mode::Primary).await;
+        assert_eq!(number(cluster, "select count(*) from t").await, 1000);
+        assert_eq!(number(cluster, "select count(*) from u").await, 0, "as after a crash");
+    }
+    assert!(!to[0].data.join("base/1").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_whose_source_is_killed_fails_and_leaves_nothing() {
+    for major in majors() {
+        let home = Home::new();
+        let source = home.running(&major, "a").await;
+        run(
+            &source,
+            "create table t as select repeat('x', 500) as x from generate_series(1, 50000)",
+        )
+        .await;
+        let to = home.cluster(&major, "b");
+        let progress = Progress::default();
+        let mut copy = Box::pin(copy_running(&source, &to.data, &to.run_as, &progress));
+        let mut failed = false;
+        while progress.done() == 0 {
+            let step = tokio::time::timeout(Duration::from_millis(1), &mut copy).await;
+            failed |= step.is_ok();
+            assert!(!failed, "it was over before it could be killed");
+        }
+        kill(&source).await;
+        copy.await.unwrap_err();
+        assert_eq!(std::fs::read_dir(to.data.parent().unwrap()).unwrap().count(), 0);
+        source.start(PATIENCE).await.unwrap();
+        copied(&source, &home, "b", &small()).await;
+        start_as(&to, &Mode::Primary).await;
+        assert_eq!(number(&to, "select count(*) from t").await, 50_000);
     }
 }

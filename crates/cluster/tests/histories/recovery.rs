@@ -190,3 +190,39 @@ async fn a_recovery_lets_nobody_in_and_shows_how_far_it_is() {
     assert_eq!(rows(&copy).await, 1);
     assert_eq!(copy.recovering_segment(), None);
 }
+
+/// What is given to PostgreSQL and the shell comes to the program as it was meant.
+#[tokio::test]
+async fn the_commands_of_wal_reach_a_program_whose_path_needs_every_kind_of_quoting() {
+    use std::os::unix::fs::PermissionsExt;
+    for major in majors() {
+        let home = Home::new();
+        let dir = home.path().join(r#"a b'c"d%p$e\f;g`h"#);
+        home.run_as.make_dir(&dir).unwrap();
+        let (program, socket) = (dir.join("how'dah %f"), dir.join("the socket's $HOME"));
+        let script = "#!/bin/sh\ncase \"$1\" in\n\
+             wal-archive) cp \"$4\" \"$2.$3.new\" && mv \"$2.$3.new\" \"$2.$3\" ;;\n\
+             wal-restore) cp \"$2.$3\" \"$4\" ;;\n\
+             *) exit 1 ;;\nesac\n";
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let archiving = howdah_cluster::commands::archive_settings(&program, &socket).unwrap();
+        let archiving: Vec<_> =
+            archiving.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let leader = running(&home, &major, "a", &archiving).await;
+        run(&leader, "create table t (n bigint)").await;
+        let (copy, _) = copied(&leader, &home, "b", &small()).await;
+        run(&leader, "insert into t values (1)").await;
+        let switch = "select pg_walfile_name(pg_switch_wal())";
+        let name: String = session(&leader).await.rows(switch, &[]).await.unwrap()[0].get(0);
+        let archived = dir.join(format!("the socket's $HOME.{name}"));
+        howdah_testkit::clusters::until("WAL is archived", || async { archived.exists() }).await;
+        let mode = Mode::Recover(Recovery {
+            restore_command: howdah_cluster::commands::restore(&program, &socket).unwrap(),
+            target: RecoveryTarget::End,
+            timeline: None,
+        });
+        start_as(&copy, &mode).await;
+        assert_eq!(rows(&copy).await, 1);
+    }
+}

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use howdah_cluster::cluster::Written;
+use howdah_cluster::databases::{Databases, Look, Wanted};
 use howdah_cluster::{Standby, Standing, StopMode};
-use howdah_testkit::clusters::{majors, until};
+use howdah_model::agent::{CredentialOf, CredentialSpec};
+use howdah_testkit::clusters::{Tenant, majors, until, verifier};
 use tokio::time::Instant;
 
 use super::*;
@@ -135,5 +138,120 @@ async fn g16_a_follower_never_has_less_than_its_leader_of_what_standbys_need() {
         follower.stop(StopMode::Fast, PATIENCE).await.unwrap();
         start_as(&follower, &Mode::Primary).await;
         assert_eq!(number(&follower, setting).await, 40, "its own plan's");
+    }
+}
+
+#[tokio::test]
+async fn g18_a_follower_that_was_away_for_longer_than_wal_is_kept_catches_up_from_the_archive() {
+    for major in majors() {
+        let home = Home::new();
+        let archive = home.path().join("archive");
+        home.run_as.make_dir(&archive).unwrap();
+        let dir = howdah_cluster::commands::argument(&archive.display().to_string());
+        let keep = format!("cp %p {dir}/%f.new && mv {dir}/%f.new {dir}/%f");
+        let little = [
+            ("max_wal_size", "32MB"),
+            ("min_wal_size", "32MB"),
+            ("wal_keep_size", "0"),
+            ("archive_mode", "on"),
+            ("archive_command", &keep),
+        ];
+        let leader = running(&home, &major, "a", &little).await;
+        run(&leader, "create table t (n bigint)").await;
+        let (follower, _) = copied(&leader, &home, "b", &small()).await;
+        let mode = |restore: Option<String>| {
+            Mode::Standby(Standby {
+                primary: Some(leader.socket_dir.clone()),
+                restore_command: restore,
+                application_name: "f".to_owned(),
+            })
+        };
+        start_as(&follower, &mode(None)).await;
+        follower.stop(StopMode::Fast, PATIENCE).await.unwrap();
+        let first = "select count(*) from pg_ls_waldir() where name = '000000010000000000000003'";
+        for n in 1..200 {
+            run(&leader, &format!("insert into t values ({n}); select pg_switch_wal()")).await;
+            run(&leader, "checkpoint").await;
+            if n > 10 && number(&leader, first).await == 0 {
+                break;
+            }
+        }
+        assert_eq!(number(&leader, first).await, 0, "the leader has it still");
+        let all = number(&leader, "select count(*) from t").await;
+        // Without the archive it cannot go on, and can be read.
+        start_as(&follower, &mode(None)).await;
+        let reads = session(&follower).await;
+        assert!(!follower.receiving(&reads).await.unwrap().streams);
+        // It is told of the archive while it runs.
+        let changed = follower.write_mode(&mode(Some(format!("cp {dir}/%f %p")))).await.unwrap();
+        assert_eq!(changed, Written::Changed);
+        follower.reload(&reads).await.unwrap();
+        until("it has all", || async { number(&follower, "select count(*) from t").await == all })
+            .await;
+        until("it streams", || async { follower.receiving(&reads).await.unwrap().streams }).await;
+        run(&leader, "insert into t values (0)").await;
+        until("it follows", || async {
+            number(&follower, "select count(*) from t").await == all + 1
+        })
+        .await;
+    }
+}
+
+async fn converge(cluster: &Cluster, tenant: &Tenant) -> Databases {
+    let mut databases = Databases::open(cluster).await.unwrap();
+    let wanted = Wanted::from([(tenant.name.clone(), tenant.spec.clone())]);
+    let report = databases.converge(&wanted, Look::Everything).await.unwrap();
+    assert_eq!(report.errors, [""; 0]);
+    databases
+}
+
+#[tokio::test]
+async fn g20_g24_a_followers_url_opens_it_while_it_follows_and_after_it_was_unfollowed() {
+    for major in majors() {
+        let home = Home::new();
+        let leader = home.running(&major, "a").await;
+        let (mut one, mut login) = (Tenant::new("one"), Tenant::new("f"));
+        login.name = one.name.clone();
+        converge(&leader, &one).await;
+        let (follower, _) = copied(&leader, &home, "b", &small()).await;
+        let mode = standby(Some(leader.socket_dir.clone()));
+        start_as(&follower, &mode).await;
+        // The login is made on the leader, and comes.
+        let of = CredentialOf::Follower;
+        one.spec.credentials.push(CredentialSpec { of, ..login.spec.credentials[0].clone() });
+        converge(&leader, &one).await;
+        let session_of = one.connect(&leader.socket_dir).await.unwrap();
+        session_of.ask("create table t as select 42 as x").await.unwrap();
+        until("the table has come", || async {
+            match login.connect(&follower.socket_dir).await {
+                Ok(reader) => reader.ask("select x from t").await == Ok("42".to_owned()),
+                Err(_) => false,
+            }
+        })
+        .await;
+        let reader = login.connect(&follower.socket_dir).await.unwrap();
+        assert_eq!(reader.ask("select current_user").await.unwrap(), "u_one");
+        let refused = reader.ask("insert into t values (1)").await.unwrap_err();
+        assert!(refused.starts_with("25006"), "{refused}");
+        let there = Databases::open(&follower).await.unwrap().present().await.unwrap();
+        assert_eq!(there.keys().collect::<Vec<_>>(), [&one.name]);
+        // A new password of the leader is the follower's as well, once it has come.
+        login.password = "another".to_owned();
+        one.spec.credentials[1].verifier = verifier("another");
+        converge(&leader, &one).await;
+        until("the password has come", || async {
+            login.connect(&follower.socket_dir).await.is_ok()
+        })
+        .await;
+        let connection = session(&follower).await;
+        follower.promote(&connection, PATIENCE).await.unwrap();
+        login.spec.credentials[0].verifier = verifier("another");
+        login.spec.adopts = Some(one.name.clone());
+        converge(&follower, &login).await;
+        let writer = login.connect(&follower.socket_dir).await.unwrap();
+        writer.ask("insert into t values (1)").await.unwrap();
+        assert_eq!(writer.ask("select session_user").await.unwrap(), "u_f");
+        assert!(one.connect(&follower.socket_dir).await.is_err());
+        assert_eq!(session_of.ask("select count(*) from t").await.unwrap(), "1");
     }
 }
