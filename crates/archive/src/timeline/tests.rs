@@ -226,6 +226,45 @@ async fn a_later_run_of_the_server_is_believed() {
     }
 }
 
+/// Whoever fetches while the whole comes and the parts go gets all that was there before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_missed_while_parts_become_the_whole() {
+    let bed = Bed::local();
+    let (mut from_parts, mut as_whole) = (0, 0);
+    for number in 1..=12 {
+        let one = wal(segment(number));
+        let all = 40 * 8192;
+        for part in 0..40 {
+            bed.tail(segment(number), ONE, &one, (part * 8192, (part + 1) * 8192)).await;
+        }
+        let (timeline, path) = (bed.timeline.clone(), bed.path("wal"));
+        fs::write(&path, &one).expect("write");
+        let mut replacing = tokio::task::JoinSet::new();
+        replacing.spawn(async move {
+            timeline.put_wal(&WalName::Segment(segment(number)), &path).await.expect("put");
+            timeline.clear_tail(segment(number)).await.expect("clear");
+        });
+        loop {
+            let is_replaced = replacing.is_empty();
+            match bed.fetch(&segment(number).to_string()).await.expect("fetch").0 {
+                Fetched::FromTail { valid_to } => {
+                    assert_eq!(valid_to, all);
+                    from_parts += 1;
+                }
+                Fetched::Whole => as_whole += 1,
+                Fetched::Missing => panic!("it is there in one way or the other"),
+            }
+            if is_replaced {
+                break;
+            }
+            if let Some(replaced) = replacing.try_join_next() {
+                replaced.expect("replace");
+            }
+        }
+    }
+    assert!(from_parts > 0 && as_whole >= 12, "{from_parts} {as_whole}");
+}
+
 #[tokio::test]
 async fn parts_that_differ_or_are_damaged_make_no_file() {
     let bed = Bed::local();

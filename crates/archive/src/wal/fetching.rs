@@ -43,22 +43,11 @@ impl Timeline {
     /// When what is there is damaged or cannot be read; then no file was made.
     pub async fn fetch_wal(&self, name: &WalName, to: &Path) -> Result<Fetched, Error> {
         let place = Place::wal(self.id, name);
-        let (content, fetched) = match self.store.get(&place).await {
-            Ok(content) => (content, Fetched::Whole),
-            Err(Error::Missing { .. }) => match name {
-                WalName::Segment(segment) => match self.assemble(*segment).await? {
-                    Some((content, valid_to)) => (content, Fetched::FromTail { valid_to }),
-                    // The parts may have gone because the whole has come meanwhile.
-                    None => match self.store.get(&place).await {
-                        Ok(content) => (content, Fetched::Whole),
-                        Err(Error::Missing { .. }) => return Ok(Fetched::Missing),
-                        Err(error) => return Err(error),
-                    },
-                },
-                _ => return Ok(Fetched::Missing),
-            },
-            Err(error) => return Err(error),
+        let found = match (self.whole(&place).await?, name) {
+            (None, WalName::Segment(segment)) => self.in_parts(*segment, &place).await?,
+            (whole, _) => whole,
         };
+        let Some((content, fetched)) = found else { return Ok(Fetched::Missing) };
         let to = to.to_owned();
         blocking(&place, move || write(&to, &content)).await?;
         Ok(fetched)
@@ -90,11 +79,40 @@ impl Timeline {
         history::parse(&text).ok_or_else(|| Error::corrupt(&place, "it is not a history file"))
     }
 
-    /// Puts a segment together from its parts, as far as they go without a hole.
-    async fn assemble(&self, segment: Segment) -> Result<Option<(Bytes, u32)>, Error> {
-        let directory = Place::tails(self.id, segment);
+    async fn whole(&self, place: &Place) -> Result<Option<(Bytes, Fetched)>, Error> {
+        match self.store.get(place).await {
+            Ok(content) => Ok(Some((content, Fetched::Whole))),
+            Err(Error::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A segment that is not there as a whole, or was not a moment ago.
+    async fn in_parts(
+        &self,
+        segment: Segment,
+        whole: &Place,
+    ) -> Result<Option<(Bytes, Fetched)>, Error> {
+        let parts = self.store.list(&Place::tails(self.id, segment)).await?;
+        // Parts go only when the whole is there. So these are all, if it is not there even now.
+        let assembled = match self.store.exists(whole).await? {
+            true => None,
+            false => self.assemble(segment, &parts).await?,
+        };
+        match assembled {
+            Some((content, valid_to)) => Ok(Some((content, Fetched::FromTail { valid_to }))),
+            None => self.whole(whole).await,
+        }
+    }
+
+    /// Puts a segment together from its parts, as far as they go without a hole. None when there is
+    /// nothing, or when they are going away.
+    async fn assemble(
+        &self,
+        segment: Segment,
+        listed: &[Listed],
+    ) -> Result<Option<(Bytes, u32)>, Error> {
         let all = Place::all_tails(self.id);
-        let listed = self.store.list(&directory).await?;
         let pieces: Vec<Piece> = listed
             .iter()
             .filter_map(|object| object.place.below(&all).and_then(tail_name))
