@@ -88,7 +88,7 @@ impl Timeline {
     }
 
     /// A segment that is not there as a whole, or was not a moment ago.
-    async fn in_parts(
+    pub(crate) async fn in_parts(
         &self,
         segment: Segment,
         whole: &Place,
