@@ -50,7 +50,7 @@ pub(super) async fn restore(
     combine(backup, how, &inputs, &output).await?;
     let (dir, owner) = (how.to.clone(), how.owner);
     blocking(move || {
-        take_out(&dir, &output, owner)?;
+        take_out(&dir, &output, owner, &claim)?;
         claim.complete()
     })
     .await
@@ -95,7 +95,7 @@ async fn combine(
 }
 
 /// Brings what was put together to its place and removes the rest; `pg_control` last.
-fn take_out(dir: &Path, output: &Path, owner: Option<Owner>) -> Result<(), Error> {
+fn take_out(dir: &Path, output: &Path, owner: Option<Owner>, claim: &Claim) -> Result<(), Error> {
     give(output, owner)?;
     let (control, aside) = (output.join(CONTROL), dir.join("howdah-pg_control"));
     fs::rename(&control, &aside).map_err(Error::file(&control))?;
@@ -106,8 +106,7 @@ fn take_out(dir: &Path, output: &Path, owner: Option<Owner>) -> Result<(), Error
     }
     let below = dir.join(BELOW);
     fs::remove_dir_all(&below).map_err(Error::file(&below))?;
-    let flush = || Ok(rustix::fs::syncfs(fs::File::open(dir)?)?);
-    flush().map_err(Error::file(dir))?;
+    claim.flush()?;
     let control = dir.join(CONTROL);
     fs::rename(&aside, &control).map_err(Error::file(&control))?;
     sync_dir(&dir.join("global"))

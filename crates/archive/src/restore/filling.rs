@@ -16,6 +16,8 @@ use crate::backup::{Backup, Progress, objects};
 
 /// What the manifest is called in a data directory.
 const MANIFEST: &str = "backup_manifest";
+/// How much is written before it is flushed to the disk.
+const FLUSHED_AT_ONCE: u64 = 128 << 20;
 
 /// Restores a backup into `how.to`.
 pub(super) async fn fill(
@@ -149,7 +151,7 @@ async fn parts(
         usize::try_from(piece.file).is_ok_and(|file| complete.get(file) == Some(&false))
     };
     let mut tasks = JoinSet::new();
-    let mut written = Vec::new();
+    let (mut written, mut flushing) = (Vec::new(), Flushing::new(writer));
     for (number, part) in plan.index.parts.iter().enumerate() {
         let pieces: Vec<Piece> =
             part.pieces.iter().filter(|piece| is_wanted(piece)).copied().collect();
@@ -157,7 +159,7 @@ async fn parts(
             continue;
         }
         while tasks.len() >= parallel.max(1) {
-            gather(tasks.join_next().await, &mut written, progress)?;
+            flushing.wrote(gather(tasks.join_next().await, &mut written, progress)?)?;
         }
         let (timeline, plan, writer) = (timeline.clone(), Arc::clone(plan), Arc::clone(writer));
         tasks.spawn(async move { one(&timeline, plan, writer, number, pieces).await });
@@ -168,18 +170,51 @@ async fn parts(
     Ok(written)
 }
 
+/// Brings what is written to the disk while more is being written, so that little is left to flush
+/// at the end.
+struct Flushing<'a> {
+    writer: &'a Arc<Writer>,
+    waiting: u64,
+    under_way: JoinSet<Result<(), Error>>,
+}
+
+impl<'a> Flushing<'a> {
+    fn new(writer: &'a Arc<Writer>) -> Self {
+        Self { writer, waiting: 0, under_way: JoinSet::new() }
+    }
+
+    /// Takes note of bytes that were written.
+    fn wrote(&mut self, bytes: u64) -> Result<(), Error> {
+        self.waiting += bytes;
+        if self.waiting < FLUSHED_AT_ONCE {
+            return Ok(());
+        }
+        // One at a time: the next one takes what comes meanwhile.
+        if let Some(done) = self.under_way.try_join_next() {
+            done.map_err(|error| Error::Broke(error.to_string()))??;
+        }
+        if self.under_way.is_empty() {
+            self.waiting = 0;
+            let writer = Arc::clone(self.writer);
+            self.under_way.spawn(blocking(move || writer.claim.flush()));
+        }
+        Ok(())
+    }
+}
+
 type Joined = Result<Result<Vec<Written>, Error>, tokio::task::JoinError>;
 
 fn gather(
     joined: Option<Joined>,
     written: &mut Vec<Written>,
     progress: &Progress,
-) -> Result<(), Error> {
-    let Some(joined) = joined else { return Ok(()) };
+) -> Result<u64, Error> {
+    let Some(joined) = joined else { return Ok(0) };
     let of_part = joined.map_err(|error| Error::Broke(error.to_string()))??;
-    progress.add(of_part.iter().map(|written| written.piece.length).sum());
+    let bytes = of_part.iter().map(|written| written.piece.length).sum();
+    progress.add(bytes);
     written.extend(of_part);
-    Ok(())
+    Ok(bytes)
 }
 
 async fn one(

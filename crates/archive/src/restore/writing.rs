@@ -111,8 +111,7 @@ impl Writer {
 
     /// Flushes everything, gives `pg_control` its name, and takes the marker away.
     pub(super) fn conclude(&self) -> Result<(), Error> {
-        let flush = || Ok(rustix::fs::syncfs(File::open(&self.dir)?)?);
-        flush().map_err(Error::file(&self.dir))?;
+        self.claim.flush()?;
         let (from, to) = (self.place(CONTROL), self.dir.join(CONTROL));
         if from.exists() || !to.exists() {
             fs::rename(&from, &to).map_err(Error::file(&from))?;
