@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use howdah_archive::backup::{self, Progress};
+use howdah_archive::quiet;
 use howdah_cluster::settings::PLATFORM_ROLE;
 use howdah_testkit::clusters::{majors, until};
 
@@ -69,4 +70,31 @@ fn pgbench(bed: &Bed, arguments: &[&str]) -> std::process::Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("run pgbench")
+}
+
+/// The server's process that sends the cluster is as little felt as our threads.
+#[tokio::test]
+async fn a_quiet_backup_is_quiet_at_the_server_too() {
+    let bed = Bed::new(&majors().remove(0)).await;
+    for (is_quiet, nice) in [(false, 0), (true, 10)] {
+        let (timeline, mut how, stop) = (bed.timeline.clone(), bed.taking(), never());
+        how.rate = Some(1 << 20);
+        let stopped = stop.clone();
+        let progress = Progress::default();
+        let seen = progress.clone();
+        let take = async move || backup::take(&timeline, &how, &progress, &stopped).await;
+        let taken = async {
+            if is_quiet { quiet::run(take).await.expect("a thread") } else { take().await }
+        };
+        let (taken, ()) = tokio::join!(taken, async {
+            until("it is under way", || async { seen.done() > 0 }).await;
+            let sql = "select max(pid)::bigint from pg_stat_progress_basebackup";
+            let pid = Bed::number(&bed.source, sql).await;
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
+            let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
+            assert_eq!(fields[16].parse(), Ok(nice), "{stat}");
+            stop.cancel();
+        });
+        assert!(taken.is_err(), "it was stopped");
+    }
 }
