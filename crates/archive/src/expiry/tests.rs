@@ -88,6 +88,11 @@ impl History {
             Event::Promotion => {
                 let at = Lsn(self.segment().start().0 + 100);
                 self.put(Place::wal(self.id, &WalName::Partial(self.segment())));
+                // An old leader that did not know at once.
+                for ahead in 1..4 {
+                    let stray = Segment { number: self.number + ahead, ..self.segment() };
+                    self.put(Place::wal(self.id, &WalName::Segment(stray)));
+                }
                 self.switches.push(Switch { tli: self.tli, at });
                 self.tli = Tli(self.tli.0 + 1);
                 self.put(Place::wal(self.id, &WalName::History(self.tli)));
