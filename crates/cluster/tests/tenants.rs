@@ -210,7 +210,8 @@ async fn j25_a_tenant_cannot_come_in_as_the_platform_from_inside() {
         if created.is_err() {
             continue;
         }
-        for user in ["howdah", "postgres", "u_two"] {
+        let standby = "howdah_replication replication=true";
+        for user in ["howdah", "postgres", "u_two", "howdah_replication", standby] {
             let host = cluster.socket_dir.display();
             let connect =
                 format!("select dblink_connect('host={host} dbname=postgres user={user}')");

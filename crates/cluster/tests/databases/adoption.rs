@@ -113,6 +113,7 @@ async fn an_adoption_that_is_cut_at_any_statement_is_completed_by_the_next() {
         let cluster = home.running(&major, "a").await;
         let (mut one, two) = (Tenant::new("one"), Tenant::new("two"));
         one.spec.credentials.push(credential(&Tenant::new("more"), CredentialOf::Own));
+        one.spec.credentials.push(credential(&Tenant::new("f"), CredentialOf::Follower));
         let new = heir("new", &one);
         let cuts = cut_everywhere(
             &cluster,
@@ -132,8 +133,8 @@ async fn an_adoption_that_is_cut_at_any_statement_is_completed_by_the_next() {
         )
         .await;
         // The look; close, end sessions, exchange; drop the other database, forget it, and drop
-        // two roles.
-        assert_eq!(cuts, 1 + 3 + 2 + 2);
+        // three roles.
+        assert_eq!(cuts, 1 + 3 + 2 + 3);
     }
 }
 

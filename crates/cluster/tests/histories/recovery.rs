@@ -113,10 +113,13 @@ async fn g1_g3_a_recovery_to_any_instant_has_exactly_what_was_committed_until_th
             let copy = bed.restored(&format!("r{turn}")).await;
             let mode = bed.mode(RecoveryTarget::Time(at));
             if turn % 4 == 0 {
-                // Killed on its way, or when it is there: it goes on, or is.
-                let _ = copy.start_as(&mode, Duration::from_millis(50 * turn as u64)).await;
-                if copy.postmaster().is_some() {
-                    kill(&copy).await;
+                // Killed on its way, at its end, or when it is there: it goes on, or is.
+                for step in 1..=8 {
+                    let soon = Duration::from_millis(15 * step + turn as u64);
+                    let _ = copy.start_as(&mode, soon).await;
+                    if copy.postmaster().is_some() {
+                        kill(&copy).await;
+                    }
                 }
             }
             start_as(&copy, &mode).await;
