@@ -1,6 +1,6 @@
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::*;
 
@@ -18,6 +18,16 @@ fn child(test: &str, archive: &Path) -> Command {
     command
 }
 
+/// A child that is killed when this is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn store_of_child() -> Option<Store> {
     let path = std::env::var_os(CHILD)?;
     let config = Config { location: Location::Directory(path.into()), key: None };
@@ -28,7 +38,8 @@ fn store_of_child() -> Option<Store> {
 #[tokio::test]
 async fn putting() {
     let Some(store) = store_of_child() else { return };
-    for number in 0.. {
+    // Not for ever, should nobody kill it.
+    for number in 0..300 {
         let place = place(&format!("{number:04}"));
         store.put_new(&place, content(number, 1 << 20), How::Plain).await.expect("put");
     }
@@ -40,16 +51,15 @@ async fn a_writer_that_is_killed_leaves_no_half_of_an_object() {
     let bed = Bed::new(Kind::Directory, None).await;
     let mut leftovers = 0;
     for round in 0..12u64 {
-        let mut writer = child("putting", &bed.directory).spawn().expect("a child");
+        let mut writer = Killed(child("putting", &bed.directory).spawn().expect("a child"));
         let before = count(&bed.directory.join("timelines/x"));
         while count(&bed.directory.join("timelines/x")) == before {
-            assert!(writer.try_wait().expect("the child").is_none(), "the child has ended");
+            assert!(writer.0.try_wait().expect("the child").is_none(), "the child has ended");
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
         // Somewhere within a put, a little later each time.
         tokio::time::sleep(Duration::from_micros(round * 400)).await;
-        writer.kill().expect("kill");
-        writer.wait().expect("wait");
+        drop(writer);
         let listed = bed.store.list(&Place::timelines()).await.expect("list");
         for object in &listed {
             let number = object.place.name().parse().expect("a number");
