@@ -1,7 +1,5 @@
 //! Making a database.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use howdah_model::machine::Machine as _;
 use howdah_model::operation::Outcome;
@@ -14,15 +12,12 @@ use super::{Facts as Asked, mark, place, publish, withdraw};
 use crate::Control;
 use crate::engine::{Fence, Supervised};
 
-/// How long a copy may stand still before it is given up.
-const STALLED_AFTER: Duration = Duration::from_secs(600);
-
 /// What is known of the making of a database.
 #[derive(Debug)]
 pub(crate) struct Facts {
     asked: Asked,
-    /// Since when nothing has changed of how far its participant is made.
-    still_since: Option<Timestamp>,
+    /// Whether its participant has stood still for too long.
+    still: bool,
     /// Whether the leader of a follower has the follower's role.
     role: bool,
 }
@@ -30,14 +25,15 @@ pub(crate) struct Facts {
 impl Facts {
     async fn new(control: &Control, asked: Asked) -> Result<Self> {
         let participant = asked.database.placed.database.participant_id;
-        let still_since = participant.and_then(|id| control.sightings().still_since(id));
+        let now = control.now();
+        let still = participant.is_some_and(|id| control.sightings().stands_still(id, now));
         let role = match asked.copy {
             Some(Copied { how: How::Follow, source, .. }) => {
                 leader_is_ready(control, &mut *control.reader().get().await?, source).await?
             }
             Some(_) | None => true,
         };
-        Ok(Self { asked, still_since, role })
+        Ok(Self { asked, still, role })
     }
 
     fn data(&self, now: Timestamp) -> Data {
@@ -45,10 +41,7 @@ impl Facts {
             return Data::Empty;
         }
         let fresh = self.asked.database.last.as_ref().is_some_and(|last| last.is_fresh(now));
-        let still = self.still_since.is_some_and(|since| {
-            Duration::try_from(now.duration_since(since)).is_ok_and(|time| time >= STALLED_AFTER)
-        });
-        if fresh && still { Data::StalledCopy } else { Data::Copy }
+        if fresh && self.still { Data::StalledCopy } else { Data::Copy }
     }
 }
 

@@ -60,7 +60,18 @@ struct Progress {
     databases: usize,
 }
 
+/// How long a participant may stand still while it is made, before that counts.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The same while nothing tells how far it is: PostgreSQL replays and does not answer.
+const BLIND_PATIENCE: Duration = Duration::from_secs(6 * 3600);
+
 impl Progress {
+    fn patience(&self) -> Duration {
+        let replays = matches!(self.made, Some((MakingStep::Replaying, 0)));
+        let starts = self.made.is_none() && self.instance == InstanceState::Starting;
+        if replays || starts { BLIND_PATIENCE } else { PATIENCE }
+    }
+
     fn of(seen: &ParticipantObservation) -> Self {
         Self {
             instance: seen.instance,
@@ -130,10 +141,13 @@ impl Sightings {
         }
     }
 
-    /// Since when nothing has changed of how far a participant is made.
+    /// Whether a participant that is being made has stood still for too long.
     #[must_use]
-    pub fn still_since(&self, participant: ParticipantId) -> Option<Timestamp> {
-        locked(&self.progress).get(&participant).map(|(_, since)| *since)
+    pub fn stands_still(&self, participant: ParticipantId, now: Timestamp) -> bool {
+        locked(&self.progress).get(&participant).is_some_and(|(progress, since)| {
+            let still = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
+            still >= progress.patience()
+        })
     }
 
     /// Keeps a change that could not be told to the store, for the next time.
@@ -268,6 +282,30 @@ mod tests {
         assert_eq!(older, Changed::default(), "an older observation is left out");
         let gone = sightings.take(observation(4, vec![]), now);
         assert_eq!((gone.participants.len(), gone.with_databases.len()), (1, 1));
+    }
+
+    #[test]
+    fn g11_what_stands_still_is_told_from_what_comes_on_and_from_what_cannot_be_seen() {
+        use howdah_model::protection::Making;
+        let (sightings, mut now) = (Sightings::default(), Timestamp::UNIX_EPOCH);
+        let mut change = 0;
+        let mut see = |step, done, now| {
+            change += 1;
+            let making = Some(Making { step, done, total: 0, note: None });
+            let seen = ParticipantObservation { making, ..participant() };
+            sightings.take(observation(change, vec![seen]), now);
+        };
+        let id = participant().id;
+        for done in 1..5 {
+            see(MakingStep::Copying, done, now);
+            now += PATIENCE - Duration::from_secs(1);
+            assert!(!sightings.stands_still(id, now), "it comes on");
+        }
+        see(MakingStep::Copying, 4, now);
+        assert!(sightings.stands_still(id, now + Duration::from_secs(1)));
+        see(MakingStep::Replaying, 0, now);
+        assert!(!sightings.stands_still(id, now + PATIENCE), "PostgreSQL does not tell");
+        assert!(sightings.stands_still(id, now + BLIND_PATIENCE));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use crate::chance::Chance;
 use crate::stage::Stage;
-pub(crate) use world::{Event, Faults};
+pub(crate) use world::{Faults, Happened};
 use world::{World, look};
 
 #[derive(Clone)]
@@ -50,8 +50,7 @@ impl Agent {
     /// Lets the agent do one thing. Answers whether there was one to do.
     pub(crate) fn step(&self) -> bool {
         let mut world = self.world();
-        let busy: Vec<_> =
-            world.housed.iter().filter(|(_, one)| one.has_work()).map(|(id, _)| *id).collect();
+        let busy = world.busy();
         let Some(id) = self.chance.pick(&busy).copied() else {
             return false;
         };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use howdah_model::agent::Wanted;
+use howdah_model::agent::{Source, Wanted};
 use howdah_model::ids::{DatabaseId, OperationId, ParticipantId};
 use howdah_model::name::{DatabaseName, RoleName};
 use howdah_model::operation::{Operation, Outcome};
@@ -11,15 +11,13 @@ use howdah_store::operations::Operation as Row;
 use howdah_store::{databases, operations};
 use uuid::Uuid;
 
-use crate::agent::Event;
+use crate::agent::Happened;
 use crate::ground::Ground;
 
 /// What was seen so far.
 #[derive(Default)]
 pub(crate) struct Watchman {
     outcomes: HashMap<OperationId, Outcome>,
-    /// Every database that was ever asked for, by its name within PostgreSQL.
-    pub(crate) known: HashMap<DatabaseName, DatabaseId>,
     /// Emptyings that happened, by database.
     emptied: HashMap<DatabaseId, usize>,
     looks: usize,
@@ -42,25 +40,20 @@ impl Watchman {
     async fn nothing_happened_that_nobody_asked_for(&mut self, ground: &Ground) {
         let events = std::mem::take(&mut ground.agent.world().events);
         for event in events {
-            let (name, what) = match &event {
-                Event::Made(name) => (name, "made"),
-                Event::Emptied(name) => (name, "emptied"),
-                Event::Dropped(name) => (name, "dropped"),
-            };
-            let id = self.known[name];
-            let database = get(ground, id).await;
-            match event {
-                Event::Made(_) => {}
-                Event::Dropped(_) => {
-                    assert_eq!(database.wanted, Wanted::Absent, "{name} was {what} though wanted");
-                    let asked = ended_on_purpose(ground, id).await;
-                    assert!(asked, "{name} was {what} and nobody asked for it");
+            let name = &event.name;
+            let database = housed_in(ground, event.at, name).await;
+            match event.what {
+                Happened::Made => {}
+                Happened::Dropped => {
+                    assert_eq!(database.wanted, Wanted::Absent, "{name} was dropped though wanted");
+                    let asked = ended_on_purpose(ground, database.id).await;
+                    assert!(asked, "{name} was dropped and nobody asked for it");
                 }
-                Event::Emptied(_) => {
-                    let resets = ground.operations(id, Operation::Reset).await;
-                    let times = self.emptied.entry(id).or_default();
+                Happened::Emptied => {
+                    let resets = ground.operations(database.id, Operation::Reset).await;
+                    let times = self.emptied.entry(database.id).or_default();
                     *times += 1;
-                    assert!(*times <= resets.len(), "{name} was {what} {times} times: {resets:?}");
+                    assert!(*times <= resets.len(), "{name} was emptied {times} times: {resets:?}");
                 }
             }
         }
@@ -91,7 +84,7 @@ impl Watchman {
 async fn check_outcome(ground: &Ground, asked: &Row) {
     let database = get(ground, asked.database_id).await;
     let name = &database.name;
-    let there = ground.agent.world().database(name).cloned();
+    let there = ground.agent.world().database(database.participant_id, name).cloned();
     let going = database.wanted == Wanted::Absent;
     match (asked.kind, asked.outcome) {
         (_, Outcome::Running | Outcome::NeedsOperator) => {}
@@ -132,6 +125,18 @@ async fn check_outcome(ground: &Ground, asked: &Row) {
 async fn get(ground: &Ground, id: DatabaseId) -> Database {
     let mut conn = ground.store.reader().get().await.expect("a connection");
     databases::get(&mut conn, id).await.expect("get a database").expect("it is there")
+}
+
+/// The database that a participant has by a name.
+async fn housed_in(ground: &Ground, at: ParticipantId, name: &DatabaseName) -> Database {
+    let (id,): (Uuid,) =
+        sqlx::query_as("select id from databases where participant_id = $1 and name = $2")
+            .bind(at.0)
+            .bind(name.as_str())
+            .fetch_one(&ground.pool)
+            .await
+            .expect("find a database");
+    get(ground, DatabaseId(id)).await
 }
 
 async fn released(ground: &Ground, operation: OperationId) -> bool {
@@ -194,6 +199,18 @@ const ALWAYS: &str = "
     select 'an app has two primaries', app_id::text
     from attachments where name = 'DATABASE' group by app_id having count(*) > 1
     union all
+    select 'a follower is to follow what is not wanted', f.id::text
+    from participants f join participants l on l.id = f.leader_id
+    where f.wanted = 'present' and l.wanted = 'absent'
+    union all
+    select 'a history has two leaders', timeline_id::text
+    from participants where role = 'leader' and removed_at is null
+    group by timeline_id having count(*) > 1
+    union all
+    select 'a history that is led is to be erased', t.id::text
+    from timelines t join participants p on p.timeline_id = t.id
+    where t.keep_until is not null and p.role = 'leader' and p.wanted = 'present'
+    union all
     select 'a published database lost its last name on its app', d.name
     from databases d join operations o on o.database_id = d.id and o.kind = 'provision'
          join releases r on r.operation_id = o.id
@@ -204,7 +221,8 @@ const ALWAYS: &str = "
 const EVER: &str = "
     select 'a database has another incarnation than its resets asked for', d.name
     from databases d
-    where d.incarnation <> 1 + (select count(*) from operations o
+    where d.origin is null
+      and d.incarnation <> 1 + (select count(*) from operations o
                                 where o.database_id = d.id and o.incarnation is not null)
     union all
     select 'an operation wrote its release twice', operation_id::text
@@ -241,11 +259,13 @@ async fn none(ground: &Ground, sql: &'static str) {
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// No database is in two participants of the agent at once.
+/// No database is in two participants of the agent at once, but for followers and copies that have
+/// not taken its name yet.
 fn one_home_for_each(ground: &Ground) {
     let world = ground.agent.world();
     let mut seen = HashSet::new();
-    for name in world.housed.values().flat_map(|one| one.databases.keys()) {
+    let own = world.housed.values().filter(|one| one.spec.source == Source::Empty);
+    for name in own.flat_map(|one| one.databases.keys()) {
         assert!(seen.insert(name.clone()), "{name} is in two participants");
     }
 }
@@ -261,25 +281,32 @@ pub(crate) async fn nothing_is_left_over(ground: &Ground) {
             .await
             .expect("ask for participants");
     let wanted: BTreeSet<_> = wanted.into_iter().map(|(id,)| ParticipantId(id)).collect();
-    let rows: Vec<(String, i32, Vec<String>)> = sqlx::query_as(
-        "select d.name, d.incarnation,
-                array(select c.role from credentials c
-                      where c.database_id = d.id and c.revoked_at is null)
-         from databases d where d.removed_at is null",
+    // A follower has what its leader has: also the roles of all followers.
+    let rows: Vec<(Uuid, String, i32, Vec<String>)> = sqlx::query_as(
+        "select d.participant_id, d.name, l.incarnation,
+                array(select c.role from credentials c join databases o on o.id = c.database_id
+                      where (o.id = l.id or o.follows_id = l.id) and c.revoked_at is null
+                      order by c.role)
+         from databases d join databases l on l.id = coalesce(d.follows_id, d.id)
+         where d.removed_at is null",
     )
     .fetch_all(&ground.pool)
     .await
     .expect("ask for databases");
-    let databases: BTreeMap<_, _> =
-        rows.into_iter().map(|(name, incarnation, roles)| (name, (incarnation, roles))).collect();
+    let databases: BTreeMap<_, _> = rows
+        .into_iter()
+        .map(|(at, name, incarnation, roles)| ((ParticipantId(at), name), (incarnation, roles)))
+        .collect();
     let world = ground.agent.world();
     let housed: BTreeSet<_> = world.housed.keys().copied().collect();
     assert_eq!(housed, wanted, "the agent's participants are the wanted ones");
-    let kept = world.housed.values().flat_map(|one| &one.databases);
     let roles = |roles: &BTreeSet<RoleName>| roles.iter().map(ToString::to_string).collect();
-    let kept: BTreeMap<String, (i32, Vec<String>)> = kept
-        .map(|(name, kept)| (name.to_string(), (kept.incarnation.0, roles(&kept.roles))))
-        .collect();
+    let mut kept = BTreeMap::<(ParticipantId, String), (i32, Vec<String>)>::new();
+    for (at, one) in &world.housed {
+        for (name, there) in &one.databases {
+            kept.insert((*at, name.to_string()), (there.incarnation.0, roles(&there.roles)));
+        }
+    }
     assert_eq!(kept, databases, "the agent's databases are the wanted ones");
 }
 
@@ -289,6 +316,7 @@ impl Ground {
         let world_is_at_rest = {
             let world = self.agent.world();
             world.late.is_empty()
+                && world.busy().is_empty()
                 && world.housed.values().all(|one| one.applied == Some(one.spec.revision))
         };
         let restless: i64 = sqlx::query_scalar(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use howdah_control::clock::Clock as _;
 use howdah_control::engine::probe::Point;
 use howdah_model::ids::{DatabaseId, OperationId};
+use howdah_model::operation::provision::How;
 use howdah_model::operation::{Operation, Outcome};
 use howdah_store::operations;
 
@@ -23,6 +24,14 @@ const A_WHILE: Duration = Duration::from_secs(90);
 struct Scenario {
     plan: &'static str,
     operation: Operation,
+    /// As what it is made of another's data.
+    copy: Option<How>,
+}
+
+impl Scenario {
+    fn new(plan: &'static str, operation: Operation) -> Self {
+        Self { plan, operation, copy: None }
+    }
 }
 
 struct Test {
@@ -30,6 +39,7 @@ struct Test {
     worker: Worker,
     watchman: Watchman,
     count: usize,
+    source: Option<DatabaseId>,
 }
 
 impl Test {
@@ -38,21 +48,40 @@ impl Test {
         let mut worker = ground.worker(1).await;
         worker.control.fill_pools().await.expect("fill the pool");
         ground.settle(&mut worker, A_WHILE).await;
-        Self { ground, worker, watchman: Watchman::default(), count: 0 }
+        Self { ground, worker, watchman: Watchman::default(), count: 0, source: None }
     }
 
     /// A database that is ready for the operation, and the operation.
     async fn begin(&mut self, scenario: Scenario) -> (DatabaseId, OperationId) {
-        self.count += 1;
         let app = self.ground.apps[0];
-        let (id, operation) = self.ground.ask_for_database(app, scenario.plan, self.count).await;
-        self.watchman.known.insert(format!("d{:05}", self.count).parse().expect("a name"), id);
+        let source = self.source(scenario).await;
+        self.count += 1;
+        let (id, operation) = match (scenario.copy, source) {
+            (Some(how), Some(source)) => {
+                let asked = self.ground.ask_for_copy(app, how, source, self.count).await;
+                asked.expect("the source has data")
+            }
+            _ => self.ground.ask_for_database(app, scenario.plan, self.count).await,
+        };
         if scenario.operation == Operation::Provision {
             return (id, operation);
         }
         self.settle().await;
         let operation = self.ground.ask(scenario.operation, id, app).await;
         (id, operation.expect("nothing stands against it"))
+    }
+
+    /// Whose data it gets: one database for all.
+    async fn source(&mut self, scenario: Scenario) -> Option<DatabaseId> {
+        scenario.copy?;
+        if self.source.is_none() {
+            self.count += 1;
+            let app = self.ground.apps[0];
+            let (id, _) = self.ground.ask_for_database(app, scenario.plan, self.count).await;
+            self.settle().await;
+            self.source = Some(id);
+        }
+        self.source
     }
 
     async fn settle(&mut self) {
@@ -133,7 +162,7 @@ fn everywhere(_: Place) -> bool {
 
 async fn died_at_every_place(plan: &'static str, operation: Operation) {
     let mut test = Test::new().await;
-    let places = test.die_everywhere(Scenario { plan, operation }, everywhere).await;
+    let places = test.die_everywhere(Scenario::new(plan, operation), everywhere).await;
     assert!(places >= 8, "only {places} places were met");
 }
 
@@ -157,29 +186,65 @@ async fn a_worker_killed_anywhere_in_a_destroy_leaves_nothing_of_the_database() 
     died_at_every_place("standard-0", Operation::Destroy).await;
 }
 
+async fn copy_died_at_every_place(how: How, operation: Operation) {
+    let mut test = Test::new().await;
+    let scenario = Scenario { copy: Some(how), ..Scenario::new("standard-2", operation) };
+    let places = test.die_everywhere(scenario, everywhere).await;
+    assert!(places >= 8, "only {places} places were met");
+}
+
+#[tokio::test]
+async fn g27_a_worker_killed_anywhere_in_a_fork_leaves_nothing_half_made() {
+    copy_died_at_every_place(How::Fork, Operation::Provision).await;
+}
+
+#[tokio::test]
+async fn g13_a_worker_killed_anywhere_in_making_a_follower_leaves_nothing_half_made() {
+    copy_died_at_every_place(How::Follow, Operation::Provision).await;
+}
+
+#[tokio::test]
+async fn g20_a_worker_killed_anywhere_in_an_unfollow_leaves_two_databases() {
+    copy_died_at_every_place(How::Follow, Operation::Unfollow).await;
+}
+
+#[tokio::test]
+async fn g31_a_worker_killed_anywhere_in_the_destroy_of_a_follower_leaves_its_leader_alone() {
+    copy_died_at_every_place(How::Follow, Operation::Destroy).await;
+}
+
 #[tokio::test]
 async fn every_effect_may_be_done_twice() {
     let mut test = Test::new().await;
     test.ground.stage.repeat(2);
     for plan in ["hobby-dev", "standard-0", "standard-2"] {
         for operation in [Operation::Provision, Operation::Reset, Operation::Destroy] {
-            let (id, asked) = test.begin(Scenario { plan, operation }).await;
+            let (id, asked) = test.begin(Scenario::new(plan, operation)).await;
             test.settle().await;
             test.check(asked).await;
             test.clear(id).await;
         }
     }
+    for (how, operation) in [(How::Fork, Operation::Provision), (How::Follow, Operation::Unfollow)]
+    {
+        let scenario = Scenario { copy: Some(how), ..Scenario::new("standard-2", operation) };
+        let (id, asked) = test.begin(scenario).await;
+        test.settle().await;
+        test.check(asked).await;
+        test.clear(id).await;
+    }
+    if let Some(source) = test.source.take() {
+        test.clear(source).await;
+    }
     let app = test.ground.apps[0];
-    let (first, _) =
-        test.begin(Scenario { plan: "hobby-dev", operation: Operation::Provision }).await;
+    let (first, _) = test.begin(Scenario::new("hobby-dev", Operation::Provision)).await;
     test.settle().await;
-    let (second, _) =
-        test.begin(Scenario { plan: "hobby-dev", operation: Operation::Provision }).await;
+    let (second, _) = test.begin(Scenario::new("hobby-dev", Operation::Provision)).await;
     test.settle().await;
     let asked = test.ground.ask(Operation::Promote, second, app).await.expect("not refused");
     test.settle().await;
     test.check(asked).await;
-    assert_eq!(names(&test.ground, second).await, ["DATABASE", "NUMBER_11"]);
+    assert_eq!(names(&test.ground, second).await, ["DATABASE", "NUMBER_14"]);
     let old = names(&test.ground, first).await;
     assert!(old.len() == 1 && old[0].starts_with("HEROKU_POSTGRESQL_"), "C11: {old:?}");
     let said = releases(&test.ground).await;
@@ -187,8 +252,8 @@ async fn every_effect_may_be_done_twice() {
     assert_eq!(
         last,
         [
-            "Attach NUMBER_11 (@ref:postgresql-number-00011)",
-            "Attach DATABASE (@ref:postgresql-number-00011)",
+            "Attach NUMBER_14 (@ref:postgresql-number-00014)",
+            "Attach DATABASE (@ref:postgresql-number-00014)",
         ],
         "C10: a promotion is one release"
     );
@@ -217,7 +282,7 @@ async fn a_worker_that_lost_its_claim_has_no_effect() {
     let mut test = Test::new().await;
     for plan in ["hobby-dev", "standard-0"] {
         for nth in 0..2 {
-            let provision = Scenario { plan, operation: Operation::Provision };
+            let provision = Scenario::new(plan, Operation::Provision);
             let (id, operation) = test.begin(provision).await;
             let mut met = 0;
             test.ground.stage.judge(move |place| {

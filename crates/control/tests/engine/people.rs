@@ -2,17 +2,21 @@
 
 use howdah_control::clock::Clock as _;
 use howdah_control::{keyring::Keyring, scram};
+use howdah_model::agent::{Incarnation, Wanted};
 use howdah_model::ids::{AppId, CredentialId, DatabaseId, OperationId};
 use howdah_model::name::AttachmentName;
 use howdah_model::operation::Operation;
 use howdah_model::operation::promote::Arguments;
+use howdah_model::operation::provision::{self, Copied, How};
 use howdah_model::plan;
+use howdah_model::protection::Until;
 use howdah_model::secret::Secret;
 use howdah_model::version::Major;
 use howdah_store::attachments::{self, Pointing};
 use howdah_store::credentials::{self, Credential};
-use howdah_store::databases;
+use howdah_store::databases::{self, Origin};
 use howdah_store::operations::{self, New, NotAdmitted};
+use howdah_store::{Tx, lineage, participants};
 use serde_json::json;
 
 use crate::ground::Ground;
@@ -39,6 +43,16 @@ impl Ground {
             inherits: None,
         };
         databases::insert(&mut tx, &new, now).await.expect("insert a database");
+        self.furnish_database(&mut tx, app, id, number).await;
+        let operation = self.operation(Operation::Provision, id, app, json!({}));
+        operations::insert(&mut tx, &operation, now).await.expect("begin to provision");
+        tx.commit().await.expect("commit");
+        (id, operation.id)
+    }
+
+    /// Gives a new database its credential and its attachment.
+    async fn furnish_database(&self, tx: &mut Tx, app: AppId, id: DatabaseId, number: usize) {
+        let now = self.stage.now();
         let credential = CredentialId::new();
         let credential = Credential {
             id: credential,
@@ -50,17 +64,79 @@ impl Ground {
             created_at: now,
             revoked_at: None,
         };
-        credentials::insert(&mut tx, &credential).await.expect("insert a credential");
-        let all = attachments::list_by_app(&mut tx, app).await.expect("list attachments");
+        credentials::insert(tx, &credential).await.expect("insert a credential");
+        let all = attachments::list_by_app(tx, app).await.expect("list attachments");
         let primary = all.iter().any(|one| one.name.as_str() == "DATABASE");
         let name = if primary { format!("NUMBER_{number}") } else { "DATABASE".to_owned() };
         let to = Pointing { database: id, namespace: None };
         let name: AttachmentName = name.parse().expect("a name");
-        attachments::insert(&mut tx, app, &name, to, now).await.expect("attach");
-        let operation = self.operation(Operation::Provision, id, app, json!({}));
+        attachments::insert(tx, app, &name, to, now).await.expect("attach");
+    }
+
+    /// Asks for a database with another's data, number `number`. None when that has none to give.
+    pub(crate) async fn ask_for_copy(
+        &self,
+        app: AppId,
+        how: How,
+        source: DatabaseId,
+        number: usize,
+    ) -> Option<(DatabaseId, OperationId)> {
+        let now = self.stage.now();
+        let mut tx = self.store.begin().await.expect("begin");
+        assert!(howdah_store::apps::lock(&mut tx, app).await.expect("lock the app"));
+        let source = databases::lock(&mut tx, source).await.expect("lock the source");
+        let running = operations::unfinished(&mut tx, source.id).await.expect("list");
+        let busy = |kind| running.iter().any(|one| one.kind == kind);
+        if source.wanted == Wanted::Absent
+            || source.plan.shares_participant()
+            || source.follows.is_some()
+            || busy(Operation::Destroy)
+            || busy(Operation::Provision)
+        {
+            return None;
+        }
+        let there = participants::get(&mut tx, source.participant_id?).await.expect("get")?;
+        let (id, name) = (DatabaseId::new(), format!("d{number:05}").parse().expect("a name"));
+        let origin = Origin { how, id: source.id, name: "DATABASE".to_owned() };
+        let follows = how == How::Follow;
+        let new = databases::New {
+            id,
+            addon_name: &format!("postgresql-number-{number:05}").parse().expect("a name"),
+            app_id: app,
+            plan: source.plan,
+            major: source.major,
+            name: if follows { &source.name } else { &name },
+            inherits: Some(databases::Inherits {
+                origin: &origin,
+                adopts: (!follows).then_some(&source.name),
+                known_as: follows.then_some(&name),
+                incarnation: if follows { source.incarnation } else { Incarnation(1) },
+            }),
+        };
+        databases::insert(&mut tx, &new, now).await.expect("insert a database");
+        self.furnish_database(&mut tx, app, id, number).await;
+        let until = Until::Now { asked_at: now };
+        let copied = Copied { how, source: source.id, timeline: there.timeline_id, until };
+        let arguments = provision::Arguments { copy: Some(copied) };
+        let arguments = serde_json::to_value(arguments).expect("arguments");
+        let operation = self.operation(Operation::Provision, id, app, arguments);
         operations::insert(&mut tx, &operation, now).await.expect("begin to provision");
         tx.commit().await.expect("commit");
-        (id, operation.id)
+        Some((id, operation.id))
+    }
+
+    /// Whether people are let do it: the requests refuse what followers cannot, and to take a
+    /// leader from its followers.
+    async fn is_allowed(&self, tx: &mut Tx, kind: Operation, database: DatabaseId) -> bool {
+        let row = databases::lock(tx, database).await.expect("lock the database");
+        match kind {
+            Operation::Unfollow => row.follows.is_some(),
+            Operation::Reset | Operation::Promote => row.follows.is_none(),
+            Operation::Destroy => {
+                lineage::followers(tx, database).await.expect("list followers").is_empty()
+            }
+            Operation::Provision => true,
+        }
     }
 
     /// Asks for an operation. None when the conflict matrix refuses it.
@@ -83,6 +159,9 @@ impl Ground {
         let now = self.stage.now();
         let new = self.operation(kind, database, app, arguments);
         let mut tx = self.store.begin().await.expect("begin");
+        if !self.is_allowed(&mut tx, kind, database).await {
+            return None;
+        }
         match operations::insert(&mut tx, &new, now).await {
             Ok(()) => {}
             Err(NotAdmitted::Refused { .. }) => return None,

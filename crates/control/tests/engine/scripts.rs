@@ -180,8 +180,10 @@ async fn a_store_that_is_older_than_its_agents_catches_up_with_their_revisions()
     let app = script.ground.apps[0];
     script.ground.ask(Operation::Reset, script.id, app).await.expect("not refused");
     script.ground.settle(&mut script.worker, A_WHILE).await;
-    let name = script.database().await.name;
-    let there = script.ground.agent.world().database(&name).cloned();
+    let database = script.database().await;
+    let world = script.ground.agent.world();
+    let there = world.database(database.participant_id, &database.name).cloned();
+    drop(world);
     assert_eq!(there.map(|one| one.incarnation.0), Some(2));
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use howdah_control::clock::Clock as _;
 use howdah_model::agent::ServerObservation;
-use howdah_model::ids::{DatabaseId, OperationId};
+use howdah_model::ids::{AppId, DatabaseId, OperationId};
 use howdah_model::operation::Operation;
+use howdah_model::operation::provision::How;
 use uuid::Uuid;
 
 use crate::agent::Faults;
@@ -41,9 +42,12 @@ async fn simulate(seed: u64) {
     simulation.converge().await;
     nothing_is_left_over(&simulation.ground).await;
     simulation.tell_what_happened(seed).await;
-    simulation.destroy_all().await;
-    simulation.converge().await;
-    nothing_is_left_over(&simulation.ground).await;
+    // Followers go before those whom they follow.
+    for _ in 0..2 {
+        simulation.destroy_all().await;
+        simulation.converge().await;
+        nothing_is_left_over(&simulation.ground).await;
+    }
     let world = simulation.ground.agent.world();
     let left: usize = world.housed.values().map(|one| one.databases.len()).sum();
     assert_eq!(left, 0, "all databases were destroyed");
@@ -105,8 +109,8 @@ impl Simulation {
                 self.ground.agent.deliver_late();
             }
             85..91 => self.time_passes(),
-            91..96 => self.people_ask().await,
-            96 => self.ground.agent.disturb(),
+            91..97 => self.people_ask().await,
+            97 if chance.per_mille(500) => self.ground.agent.disturb(),
             97 => self.outage(),
             98 => self.worker_restarts().await,
             _ => self.pools().await,
@@ -185,19 +189,19 @@ impl Simulation {
         let app = *chance.pick(&self.ground.apps).expect("there are apps");
         let live = self.live(&["preparing", "available", "uncertain", "unavailable"]).await;
         let ask = chance.below(100);
-        if live.len() < 4 || (ask < 25 && live.len() < 12) {
+        if live.len() < 4 || (ask < 20 && live.len() < 12) {
             let plan = ["hobby-dev", "hobby-basic", "standard-0", "standard-0", "standard-2"];
             let plan = chance.pick(&plan).expect("there are plans");
             self.count += 1;
             let (id, _) = self.ground.ask_for_database(app, plan, self.count).await;
-            let name = format!("d{:05}", self.count).parse().expect("a name");
-            self.watchman.known.insert(name, id);
             self.log.push(format!("ask for d{:05} {plan} = {id}", self.count));
             return;
         }
         let kind = match ask {
-            0..50 => Operation::Reset,
-            50..75 => Operation::Promote,
+            0..30 => Operation::Reset,
+            30..50 => return self.somebody_wants_a_copy(app).await,
+            50..65 => return self.somebody_unfollows(app).await,
+            65..75 => Operation::Promote,
             75..85 => Operation::Destroy,
             _ if ask < 90 => return self.somebody_changes_their_mind().await,
             _ => Operation::Reset,
@@ -209,6 +213,36 @@ impl Simulation {
         let database = *chance.pick(some).expect("there are databases");
         let asked = self.ground.ask(kind, database, app).await;
         self.log.push(format!("ask to {kind} {database}: {asked:?}"));
+    }
+
+    async fn somebody_wants_a_copy(&mut self, app: AppId) {
+        let chance = self.ground.chance.clone();
+        let sources = "follows_id is null and plan like 'standard%'";
+        let Some(source) = chance.pick(&self.available(sources).await).copied() else { return };
+        let how = if chance.per_mille(500) { How::Follow } else { How::Fork };
+        self.count += 1;
+        let asked = self.ground.ask_for_copy(app, how, source, self.count).await;
+        self.log.push(format!("ask to {how} {source}: {asked:?}"));
+    }
+
+    async fn somebody_unfollows(&mut self, app: AppId) {
+        let followers = self.available("follows_id is not null").await;
+        let Some(follower) = self.ground.chance.pick(&followers).copied() else { return };
+        let asked = self.ground.ask(Operation::Unfollow, follower, app).await;
+        self.log.push(format!("ask to unfollow {follower}: {asked:?}"));
+    }
+
+    /// Databases that are available and of which something holds.
+    async fn available(&self, such: &'static str) -> Vec<DatabaseId> {
+        let sql = format!(
+            "select d.id from databases d join machines m using (id)
+             where m.state = 'available' and {such} order by m.serial"
+        );
+        let found: Vec<(Uuid,)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .fetch_all(&self.ground.pool)
+            .await
+            .expect("ask for databases");
+        found.into_iter().map(|(id,)| DatabaseId(id)).collect()
     }
 
     async fn somebody_changes_their_mind(&mut self) {
@@ -255,6 +289,7 @@ impl Simulation {
     async fn pools(&mut self) {
         let worker = self.some_worker();
         worker.control.fill_pools().await.expect("fill the pool");
+        worker.control.erase_old().await.expect("erase what is not kept");
     }
 
     /// One line about a life, so that one sees whether it was a full one.

@@ -6,19 +6,28 @@ use std::sync::Arc;
 
 use howdah_model::agent::{
     DatabaseLook, DatabaseObservation, DatabaseSpec, Epoch, Incarnation, Installed, InstanceState,
-    ParticipantObservation, ParticipantSpec, Refusal, Revision, ServerObservation, Wanted,
+    ParticipantObservation, ParticipantSpec, Refusal, Revision, Role, ServerObservation, Source,
+    Wanted,
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::protection::{Following, FollowingBy};
 use howdah_model::version::{Major, Version};
 use jiff::Timestamp;
 
 /// What happened on the disk of a server, for the invariants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Made(DatabaseName),
-    Emptied(DatabaseName),
-    Dropped(DatabaseName),
+pub(crate) struct Event {
+    pub(crate) at: ParticipantId,
+    pub(crate) name: DatabaseName,
+    pub(crate) what: Happened,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Happened {
+    Made,
+    Emptied,
+    Dropped,
 }
 
 /// How often messages go astray.
@@ -45,6 +54,10 @@ pub(crate) struct Housed {
     /// What it says stands in its way; it does nothing then.
     pub(crate) error: Option<String>,
     pub(crate) databases: BTreeMap<DatabaseName, Kept>,
+    /// Whether it replays another's history.
+    pub(crate) follows: bool,
+    /// Databases whose owner was succeeded.
+    pub(crate) adopted: BTreeSet<DatabaseName>,
 }
 
 /// The server: all that a test may look into.
@@ -63,6 +76,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     /// How many PUTs were taken.
     pub(crate) puts: usize,
+    /// What the leader of each timeline had the last time.
+    pub(crate) archive: BTreeMap<TimelineId, BTreeMap<DatabaseName, Kept>>,
     /// Timelines whose archive was erased.
     pub(crate) erased: Vec<TimelineId>,
     /// Whoever sends these a spec never gets an answer.
@@ -82,6 +97,7 @@ impl World {
             late: Vec::new(),
             events: Vec::new(),
             puts: 0,
+            archive: BTreeMap::new(),
             erased: Vec::new(),
             deaf: BTreeSet::new(),
         }
@@ -118,7 +134,36 @@ impl World {
         }
     }
 
+    /// The participants that have something to do.
+    pub(crate) fn busy(&self) -> Vec<ParticipantId> {
+        let has_work = |one: &Housed| one.has_work() || (one.error.is_none() && self.lags(one));
+        self.housed.iter().filter(|(_, one)| has_work(one)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a follower lacks what its leader has.
+    fn lags(&self, one: &Housed) -> bool {
+        one.spec.role == Role::Follower
+            && one.instance == InstanceState::Answering
+            && self.archive.get(&one.spec.timeline).is_some_and(|there| *there != one.databases)
+    }
+
     pub(super) fn work(&mut self, id: ParticipantId) {
+        let Some(one) = self.housed.get(&id) else { return };
+        let history = match &one.spec.source {
+            Source::Empty => BTreeMap::new(),
+            Source::Timeline(origin) => {
+                self.archive.get(&origin.timeline).cloned().unwrap_or_default()
+            }
+        };
+        self.step(id, history);
+        let Some(one) = self.housed.get(&id) else { return };
+        if one.made && !one.follows && one.spec.role == Role::Leader {
+            self.archive.insert(one.spec.timeline, one.databases.clone());
+        }
+    }
+
+    /// One step of a participant. `history` is what the history has that it is made from.
+    fn step(&mut self, id: ParticipantId, history: BTreeMap<DatabaseName, Kept>) {
         let Some(one) = self.housed.get_mut(&id) else { return };
         self.change += 1;
         if one.spec.wanted == Wanted::Absent {
@@ -127,7 +172,10 @@ impl World {
                 return;
             }
             let spec = Arc::clone(&one.spec);
-            self.events.extend(one.databases.keys().cloned().map(Event::Dropped));
+            if !one.follows {
+                let dropped = |name| Event { at: id, name, what: Happened::Dropped };
+                self.events.extend(one.databases.keys().cloned().map(dropped));
+            }
             self.housed.remove(&id);
             self.bury(&spec);
             return;
@@ -135,6 +183,8 @@ impl World {
         match one.instance {
             InstanceState::Making => {
                 one.made = true;
+                one.databases = history;
+                one.follows = one.spec.role == Role::Follower;
                 one.instance = InstanceState::Starting;
             }
             InstanceState::Starting => one.instance = InstanceState::Answering,
@@ -146,6 +196,11 @@ impl World {
                 one.restarts = one.spec.restarts;
                 one.instance = InstanceState::Starting;
             }
+            InstanceState::Answering if one.spec.role == Role::Follower => {
+                one.databases = self.archive.get(&one.spec.timeline).cloned().unwrap_or_default();
+                one.applied = Some(one.spec.revision);
+            }
+            InstanceState::Answering if one.follows => one.follows = false,
             InstanceState::Answering => self.events.extend(one.converge()),
             InstanceState::Silent | InstanceState::Removing => {}
         }
@@ -168,15 +223,24 @@ impl World {
     }
 
     pub(super) fn erase(&mut self, timeline: TimelineId) {
+        let leads =
+            |one: &&Housed| one.spec.timeline == timeline && one.spec.wanted == Wanted::Present;
+        let leader = self.housed.values().find(leads);
+        assert!(leader.is_none(), "the archive of a living history was erased: {leader:?}");
+        self.archive.remove(&timeline);
         if !self.erased.contains(&timeline) {
             self.erased.push(timeline);
             self.change += 1;
         }
     }
 
-    /// The database of that name, wherever it is.
-    pub(crate) fn database(&self, name: &DatabaseName) -> Option<&Kept> {
-        self.housed.values().find_map(|one| one.databases.get(name))
+    /// The database of that name in a participant.
+    pub(crate) fn database(
+        &self,
+        participant: Option<ParticipantId>,
+        name: &DatabaseName,
+    ) -> Option<&Kept> {
+        self.housed.get(&participant?)?.databases.get(name)
     }
 }
 
@@ -190,6 +254,8 @@ impl Housed {
             restarts: spec.restarts,
             error: None,
             databases: BTreeMap::new(),
+            follows: false,
+            adopted: BTreeSet::new(),
         }
     }
 
@@ -211,16 +277,33 @@ impl Housed {
         }
     }
 
+    /// Lets a database of the data be the one that the spec wants, if it is not yet.
+    fn adopt(&mut self, name: &DatabaseName, wanted: &DatabaseSpec, roles: BTreeSet<RoleName>) {
+        let Some(from) = &wanted.adopts else { return };
+        let new = Kept { incarnation: wanted.incarnation, roles };
+        if from != name && !self.databases.contains_key(name) {
+            assert!(self.databases.remove(from).is_some(), "there is no {from} to adopt");
+            self.databases.insert(name.clone(), new);
+        } else if from == name
+            && self.databases.get(name).is_some_and(|kept| !kept.roles.is_subset(&new.roles))
+            && self.adopted.insert(name.clone())
+        {
+            self.databases.insert(name.clone(), new);
+        }
+    }
+
     /// Brings one database to the spec, or says that all are.
     fn converge(&mut self) -> Option<Event> {
         let roles = |spec: &DatabaseSpec| spec.credentials.iter().map(|c| c.role.clone()).collect();
         let spec = Arc::clone(&self.spec);
+        let at = spec.id;
         for (name, wanted) in &spec.databases {
+            self.adopt(name, wanted, roles(wanted));
             let kept = Kept { incarnation: wanted.incarnation, roles: roles(wanted) };
             match self.databases.insert(name.clone(), kept.clone()) {
-                None => return Some(Event::Made(name.clone())),
+                None => return Some(Event { at, name: name.clone(), what: Happened::Made }),
                 Some(old) if old.incarnation < kept.incarnation => {
-                    return Some(Event::Emptied(name.clone()));
+                    return Some(Event { at, name: name.clone(), what: Happened::Emptied });
                 }
                 Some(old) => assert_eq!(old.incarnation, kept.incarnation, "none goes back"),
             }
@@ -228,7 +311,7 @@ impl Housed {
         let unwanted = self.databases.keys().find(|name| !spec.databases.contains_key(*name));
         if let Some(name) = unwanted.cloned() {
             self.databases.remove(&name);
-            return Some(Event::Dropped(name));
+            return Some(Event { at, name, what: Happened::Dropped });
         }
         self.applied = Some(spec.revision);
         None
@@ -254,7 +337,11 @@ impl Housed {
             databases: self.databases.iter().map(|(n, kept)| (n.clone(), seen(kept))).collect(),
             position: None,
             making: None,
-            following: None,
+            following: self.follows.then_some(Following {
+                by: FollowingBy::Stream,
+                since: now,
+                why: None,
+            }),
             protected: None,
         }
     }
