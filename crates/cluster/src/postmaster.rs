@@ -162,6 +162,15 @@ pub async fn clear(data: &Path) -> Result<(), Undying> {
     }
 }
 
+/// Puts a server behind what else the machine does (`nice`, 0 to 19), with all processes that it
+/// has and will have: for restores that nobody waits for. It cannot be taken back by everyone.
+pub fn step_back(data: &Path, nice: i32) {
+    for pid in processes(data) {
+        // The only failure that matters is that it has just ended.
+        let _ = rustix::process::setpriority_process(Some(pid), nice);
+    }
+}
+
 /// All processes of the server of a data directory. PostgreSQL's processes work in it, all others
 /// that do (a shell that someone left there) are not PostgreSQL's.
 #[must_use]

@@ -203,3 +203,51 @@ async fn a_copy_whose_source_is_killed_fails_and_leaves_nothing() {
         assert_eq!(number(&to, "select count(*) from t").await, 50_000);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k14_what_was_committed_is_there_after_all_processes_were_killed() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = running(&home, &major, "a", &[("fsync", "on")]).await;
+        run(&cluster, "create table rows (n bigint)").await;
+        let mut last = 0;
+        for _ in 0..3 {
+            let writer = session(&cluster).await;
+            let write = async {
+                loop {
+                    let insert = format!("insert into rows values ({})", last + 1);
+                    if writer.run(&insert).await.is_err() {
+                        return;
+                    }
+                    last += 1;
+                }
+            };
+            let kill = async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                kill(&cluster).await;
+            };
+            tokio::join!(write, kill);
+            start_as(&cluster, &Mode::Primary).await;
+            let rows = number(&cluster, "select count(*) from rows").await;
+            // One may have been committed although nobody was told.
+            assert!(rows == last || rows == last + 1, "{rows} {last}");
+            assert_eq!(number(&cluster, "select max(n) from rows").await, rows);
+            last = rows;
+        }
+        assert!(last > 20, "it wrote");
+    }
+}
+
+#[tokio::test]
+async fn a_server_can_be_put_behind_everything_else() {
+    let home = Home::new();
+    let cluster = home.running(&majors()[0], "a").await;
+    howdah_cluster::postmaster::step_back(&cluster.data, 15);
+    let pid = session(&cluster).await.rows("select pg_backend_pid()", &[]).await.unwrap()[0]
+        .get::<_, i32>(0);
+    let nice = rustix::process::getpriority_process(rustix::process::Pid::from_raw(pid));
+    // The session is over, perhaps with its process.
+    assert!(nice.is_err() || nice == Ok(15), "{nice:?}");
+    let server = cluster.postmaster().unwrap().pid;
+    assert_eq!(rustix::process::getpriority_process(Some(server)), Ok(15));
+}

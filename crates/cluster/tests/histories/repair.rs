@@ -124,7 +124,7 @@ create table fickle as select generate_series(1, 5000) as n; \
 create index fickle_index on fickle (n fickle_ops)";
 
 #[tokio::test]
-async fn m11_a_damaged_page_is_found_in_a_running_and_in_a_stopped_server() {
+async fn m13_a_damaged_page_is_found_in_a_running_and_in_a_stopped_server() {
     for major in majors() {
         let home = Home::new();
         let cluster = home.running(&major, "a").await;
@@ -209,7 +209,7 @@ async fn a_canary_grows_and_is_in_copies_and_where_it_was_lacking() {
 }
 
 #[tokio::test]
-async fn tenants_do_not_write_while_the_brake_is_on_and_who_does_is_ended() {
+async fn m11_tenants_do_not_write_while_the_brake_is_on_and_who_does_is_ended() {
     for major in majors() {
         let home = Home::new();
         let cluster = home.running(&major, "a").await;
@@ -241,7 +241,7 @@ async fn tenants_do_not_write_while_the_brake_is_on_and_who_does_is_ended() {
         writer.ask("set default_transaction_read_only = off").await.unwrap();
         writer.ask("begin; insert into t values (1)").await.unwrap();
         assert_eq!(brake::end_writers(&platform).await.unwrap(), 1);
-        until("it has ended", || async { writer.ask("commit").await.is_err() }).await;
+        until("it has ended", || async { writer.client.is_closed() }).await;
         assert_eq!(reader.ask("select count(*) from t").await.unwrap(), "0");
         reader.ask("commit").await.unwrap();
         assert_eq!(cluster.brake(Writes::Allowed).unwrap(), Written::Changed);
