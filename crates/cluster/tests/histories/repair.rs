@@ -227,7 +227,8 @@ async fn m11_tenants_do_not_write_while_the_brake_is_on_and_who_does_is_ended() 
             tenant.ask("insert into t values (1)").await.is_err_and(|e| e.starts_with("25006"))
         };
         until("it cannot write", reads_only).await;
-        assert_eq!(tenant.ask("select count(*) from t").await.unwrap(), "0");
+        // The last before the setting came may have been written.
+        let rows = tenant.ask("select count(*) from t").await.unwrap();
         canary::commit(&platform).await.unwrap();
         databases.converge(&wanted, Look::Everything).await.unwrap();
         // It holds over a restart, and a reader is left alone.
@@ -242,7 +243,7 @@ async fn m11_tenants_do_not_write_while_the_brake_is_on_and_who_does_is_ended() 
         writer.ask("begin; insert into t values (1)").await.unwrap();
         assert_eq!(brake::end_writers(&platform).await.unwrap(), 1);
         until("it has ended", || async { writer.client.is_closed() }).await;
-        assert_eq!(reader.ask("select count(*) from t").await.unwrap(), "0");
+        assert_eq!(reader.ask("select count(*) from t").await.unwrap(), rows);
         reader.ask("commit").await.unwrap();
         assert_eq!(cluster.brake(Writes::Allowed).unwrap(), Written::Changed);
         assert_eq!(cluster.braked(), Writes::Allowed);
