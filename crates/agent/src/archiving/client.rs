@@ -38,12 +38,15 @@ enum Said {
 pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
     let word = arguments.first()?.to_str()?;
     Some(match (word, arguments) {
-        (ARCHIVE, [_, socket, name]) => archive(Path::new(socket), &name.to_string_lossy()),
+        // PostgreSQL says where the file is, too; the agent knows.
+        (ARCHIVE, [_, socket, name, _] | [_, socket, name]) => {
+            archive(Path::new(socket), &name.to_string_lossy())
+        }
         (RESTORE, [_, socket, name, to]) => {
             restore(Path::new(socket), &name.to_string_lossy(), Path::new(to))
         }
         (ARCHIVE | RESTORE, _) => {
-            eprintln!("howdah {word} is for PostgreSQL: SOCKET NAME (and for a restore PATH)");
+            eprintln!("howdah {word} is for PostgreSQL: SOCKET NAME PATH");
             ExitCode::from(STOP)
         }
         _ => return None,
