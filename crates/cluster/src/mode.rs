@@ -221,8 +221,8 @@ impl Cluster {
         Ok(!control.state.recovers())
     }
 
-    /// Which segment of WAL a server that recovers has come to, by what its process says of itself;
-    /// `None` when it does not recover. For progress, also while nobody can get in.
+    /// Which segment of WAL a server that recovers replays or waits for, by what its process says of
+    /// itself; `None` when it does not recover. For progress, also while nobody can get in.
     #[must_use]
     pub fn recovering_segment(&self) -> Option<String> {
         crate::postmaster::processes(&self.data).into_iter().find_map(|pid| {
@@ -233,12 +233,9 @@ impl Cluster {
 }
 
 fn segment_of_title(title: &str) -> Option<String> {
-    let name: String = title
-        .split_once("startup recovering ")?
-        .1
-        .chars()
-        .take_while(char::is_ascii_hexdigit)
-        .collect();
+    let what = title.split_once("startup ")?.1;
+    let name = ["recovering ", "waiting for "].iter().find_map(|verb| what.strip_prefix(verb))?;
+    let name: String = name.chars().take_while(char::is_ascii_hexdigit).collect();
     (name.len() == 24).then_some(name)
 }
 
@@ -258,6 +255,8 @@ mod tests {
     fn the_segment_is_read_from_the_title_of_the_process() {
         let title = "postgres: startup recovering 00000001000000000000002A\0\0";
         assert_eq!(segment_of_title(title).as_deref(), Some("00000001000000000000002A"));
+        let title = "postgres: startup waiting for 0000000A0000000100000000";
+        assert_eq!(segment_of_title(title).as_deref(), Some("0000000A0000000100000000"));
         for other in ["postgres: startup ", "postgres: startup recovering 0001", "postgres: writer"]
         {
             assert_eq!(segment_of_title(other), None, "{other}");

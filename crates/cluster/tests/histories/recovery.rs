@@ -64,7 +64,8 @@ impl Bed {
         std::fs::create_dir_all(cluster.data.parent().unwrap()).unwrap();
         howdah_cluster::copy::tree(&self.base.data, &cluster.data, &cluster.run_as, &|| false)
             .unwrap();
-        cluster.configure(&small()).await.unwrap();
+        // A smaller plan than the leader's.
+        cluster.configure(&with(&[("max_connections", "20")])).await.unwrap();
         cluster
     }
 
@@ -188,6 +189,8 @@ async fn a_recovery_lets_nobody_in_and_shows_how_far_it_is() {
     let slow = copy.start_as(&mode, Duration::from_secs(1)).await;
     assert!(matches!(slow, Err(StartError::TooSlow(_))), "{slow:?}");
     assert!(copy.connect("postgres", Limits::LOOK).await.is_err());
+    let at = copy.recovering_segment().unwrap();
+    assert!(at.starts_with("00000001") && at.len() == 24, "{at}");
     std::fs::write(Path::new(&go), "").unwrap();
     start_as(&copy, &mode).await;
     assert_eq!(rows(&copy).await, 1);

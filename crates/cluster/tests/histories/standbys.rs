@@ -255,3 +255,29 @@ async fn g20_g24_a_followers_url_opens_it_while_it_follows_and_after_it_was_unfo
         assert_eq!(session_of.ask("select count(*) from t").await.unwrap(), "1");
     }
 }
+
+#[tokio::test]
+async fn g29_what_was_promoted_can_be_copied_and_followed_again() {
+    for major in majors() {
+        let home = Home::new();
+        let (_, second) = pair(&home, &major).await;
+        second.promote(&session(&second).await, PATIENCE).await.unwrap();
+        run(&second, "insert into t values (2)").await;
+        let (fork, of) = copied(&second, &home, "c", &small()).await;
+        assert_eq!(of.tli.0, 2);
+        start_as(&fork, &Mode::Primary).await;
+        run(&fork, "insert into t values (3)").await;
+        let (follower, _) = copied(&fork, &home, "d", &small()).await;
+        start_as(&follower, &standby(Some(fork.socket_dir.clone()))).await;
+        let reads = session(&follower).await;
+        until("it streams", || async { follower.receiving(&reads).await.unwrap().streams }).await;
+        run(&fork, "insert into t values (4)").await;
+        let sum = "select sum(n)::bigint from t";
+        until("it follows", || async { number(&follower, sum).await == 9 }).await;
+        assert_eq!(follower.position(&reads).await.unwrap().tli.0, 2);
+        assert_eq!(number(&second, sum).await, 2);
+        follower.promote(&reads, PATIENCE).await.unwrap();
+        assert_eq!(follower.position(&reads).await.unwrap().tli.0, 3);
+        reads.run("insert into t values (5)").await.unwrap();
+    }
+}
