@@ -7,9 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use howdah_model::database::State;
+use howdah_model::incident;
 use howdah_model::operation::Operation;
 use howdah_model::secret::Secret;
 use howdah_store::figures::{self, Figure};
+use howdah_store::incidents::{self, Incident};
 use strum::IntoEnumIterator as _;
 use tokio::time::timeout;
 
@@ -49,6 +51,7 @@ impl Token {
 struct Stored {
     databases: Vec<Figure>,
     operations: Vec<(Operation, i64)>,
+    incidents: Vec<Incident>,
 }
 
 impl Control {
@@ -75,7 +78,8 @@ impl Control {
             let mut conn = self.reader().get().await?;
             let databases = figures::databases(&mut conn).await?;
             let operations = figures::operations(&mut conn).await?;
-            anyhow::Ok(Stored { databases, operations })
+            let incidents = incidents::list_open(&mut conn).await?;
+            anyhow::Ok(Stored { databases, operations, incidents })
         };
         timeout(BOUND, read).await.context("the store takes too long")?
     }
@@ -85,7 +89,7 @@ impl Control {
 struct Text(String);
 
 impl Text {
-    fn stored(&mut self, Stored { databases, operations }: &Stored) {
+    fn stored(&mut self, Stored { databases, operations, incidents }: &Stored) {
         let means = "What a database is called; others of its figures have its database_id.";
         let name = self.metric("database_info", means);
         for Figure { id, name: addon, app, plan, major, .. } in databases {
@@ -113,6 +117,11 @@ impl Text {
         for kind in Operation::iter() {
             let found = operations.iter().find(|(one, _)| *one == kind);
             let count = found.map_or(0, |(_, count)| *count);
+            self.sample(&name, &format!("kind=\"{kind}\""), count);
+        }
+        let name = self.metric("incidents", "Incidents that are not over, by kind (M11, M13).");
+        for kind in incident::Kind::iter() {
+            let count = incidents.iter().filter(|one| one.kind == kind).count();
             self.sample(&name, &format!("kind=\"{kind}\""), count);
         }
     }

@@ -40,6 +40,8 @@ struct Page {
     primary: bool,
     credential: Option<Shown>,
     rows: Vec<Row>,
+    /// How long it can be brought back once it is destroyed.
+    kept: String,
     pools: Pools,
     activity: Vec<Entry>,
     history: Vec<Transition>,
@@ -74,6 +76,7 @@ pub(super) async fn render(
     let row = Database::TABLE.iter().find(|row| row.state == addon.state);
     let means = row.map_or("", |row| row.means);
     let status = Notice::status(notice.as_ref());
+    let kept = kept(web, &addon);
     let shown = Page {
         visitor,
         notice,
@@ -83,11 +86,21 @@ pub(super) async fn render(
         primary,
         credential,
         rows,
+        kept,
         pools,
         activity,
         history,
     };
     Ok(page(status, &shown))
+}
+
+/// How long what is destroyed is kept: `24 hours`, `7 days`.
+fn kept(web: &Web, addon: &Addon) -> String {
+    let keep = addon.plan.tier.protection(web.control().config().catalogue).keep;
+    match keep / 3600 {
+        hours @ 0..=48 => format!("{hours} hours"),
+        hours => format!("{} days", hours / 24),
+    }
 }
 
 /// What was done to the database before its page was asked for.
