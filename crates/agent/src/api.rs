@@ -14,7 +14,7 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use howdah_cluster::connection::SqlError;
 use howdah_cluster::look::{self, How, Which};
-use howdah_model::agent::{ParticipantSpec, Wanted};
+use howdah_model::agent::{Expired, ParticipantSpec, Wanted};
 use howdah_model::ids::{ParticipantId, TimelineId};
 use howdah_model::name::DatabaseName;
 use serde::Deserialize;
@@ -68,6 +68,7 @@ pub(crate) async fn serve(
         .route("/participants/{id}", put(put_participant))
         .route("/observation", get(observation))
         .route("/timelines/{id}", put(put_timeline))
+        .route("/expiry", get(expired).post(expire))
         .route("/participants/{id}/databases/{name}/look", post(look_now))
         .route("/participants/{id}/databases/{name}/terminate", post(terminate))
         .route("/participants/{id}/databases/{name}/stats_reset", post(reset_statistics))
@@ -107,6 +108,27 @@ async fn put_participant(
         Ok(Err(why @ NotTaken::Invalid(_))) => refused(StatusCode::UNPROCESSABLE_ENTITY, why),
         Ok(Err(why @ NotTaken::Failed(_))) => refused(StatusCode::INTERNAL_SERVER_ERROR, why),
         Err(_) => refused(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
+    }
+}
+
+async fn expired(Shared(state): Shared<State>) -> Response {
+    match &state.erasing {
+        Some(erasing) => reaped(erasing.expired().await),
+        None => refused(StatusCode::CONFLICT, "this agent has no archive"),
+    }
+}
+
+async fn expire(Shared(state): Shared<State>) -> Response {
+    match &state.erasing {
+        Some(erasing) => reaped(erasing.expire().await),
+        None => refused(StatusCode::CONFLICT, "this agent has no archive"),
+    }
+}
+
+fn reaped(done: Result<Vec<Expired>, howdah_archive::Error>) -> Response {
+    match done {
+        Ok(expired) => Json(expired).into_response(),
+        Err(error) => refused(StatusCode::BAD_GATEWAY, error),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use howdah_agent::ArchiveConfig;
-use howdah_archive::{Archive, Config};
+use howdah_archive::{Archive, Config, Error};
 use howdah_cluster::RunAs;
 
 use crate::home::Home;
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 /// Opens the archive and makes sure that it can be used.
 ///
 /// # Errors
-/// When it cannot be reached, was written by a later version, or has another key.
+/// When it was written by a later version, or has another key, or a setting is wrong.
 pub(crate) async fn open(
     settings: &Settings,
     home: &Home,
@@ -22,8 +22,35 @@ pub(crate) async fn open(
 ) -> Result<ArchiveConfig> {
     let config = config(settings, home)?;
     let archive = Archive::open(&config).context("open the archive")?;
-    archive.check().await.context("check the archive (HOWDAH_ARCHIVE_URL)")?;
+    match archive.check().await {
+        Ok(_) => {}
+        Err(error) if stands_in_the_way(&error) => {
+            return Err(error).context("check the archive (HOWDAH_ARCHIVE_URL)");
+        }
+        // Databases go on without it; it is told as trouble of each, and caught up with.
+        Err(error) => tracing::error!("the archive cannot be used now: {error}"),
+    }
     Ok(ArchiveConfig { archive, program: program(home, run_as)? })
+}
+
+/// Whether an archive is not ours to write: with it, what is there would be spoilt or unreadable.
+pub(crate) fn stands_in_the_way(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::KeyNeeded { .. }
+            | Error::NotEncrypted { .. }
+            | Error::WrongKey { .. }
+            | Error::NewerFormat { .. }
+    )
+}
+
+/// Where the archive is, for people, with a word on a place that fails together with the databases.
+pub(crate) fn remark(settings: &Settings, archive: &ArchiveConfig) -> String {
+    let location = archive.archive.location();
+    match settings.archive_url {
+        Some(_) => location.to_owned(),
+        None => format!("{location}  (on this machine: HOWDAH_ARCHIVE_URL moves it)"),
+    }
 }
 
 /// Where the archive is.

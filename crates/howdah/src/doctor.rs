@@ -50,7 +50,9 @@ const LEAST_FILES: u64 = 4096;
 
 /// Runs all checks, prints them, and exits 0 (fit), 11 (with warnings) or 10 (unfit).
 pub(crate) fn run(settings: &Settings, json: bool) -> ExitCode {
-    let findings = examine(settings);
+    let mut findings = examine(settings);
+    // Not an obstacle: databases go on without it.
+    findings.push(archive(settings));
     if json {
         println!("{}", serde_json::json!({ "schema": "howdah.v1/doctor", "data": findings }));
     } else {
@@ -175,6 +177,35 @@ fn user(settings: &Settings) -> Finding {
             Grade::Fail,
             error.to_string(),
             "Make the user (Debian's postgresql package does), or name another in HOWDAH_RUN_AS",
+        ),
+    }
+}
+
+/// Whether the archive can be used, and whether it outlives the machine.
+fn archive(settings: &Settings) -> Finding {
+    let check = "archive";
+    let Ok(home) = Home::new(&settings.home) else {
+        return Finding::mend(check, Grade::Warn, "not looked at", "Mend the home first");
+    };
+    let usable = crate::archive::config(settings, &home).and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let archive = howdah_archive::Archive::open(&config)?;
+        runtime.block_on(archive.check())?;
+        Ok(archive.location().to_owned())
+    });
+    match usable {
+        Ok(location) if settings.archive_url.is_none() => Finding::mend(
+            check,
+            Grade::Warn,
+            format!("{location} is on the same machine as the databases"),
+            "Set HOWDAH_ARCHIVE_URL to an object store or another disk, for the day it is lost",
+        ),
+        Ok(location) => Finding::pass(check, location),
+        Err(error) => Finding::mend(
+            check,
+            Grade::Warn,
+            format!("{error:#}"),
+            "Correct HOWDAH_ARCHIVE_URL, HOWDAH_ARCHIVE_KEY or the credentials",
         ),
     }
 }

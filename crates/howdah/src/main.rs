@@ -1,6 +1,7 @@
 //! The `howdah` executable: the platform's roles wired together, and the command line.
 
 mod archive;
+mod archive_commands;
 mod detach;
 mod doctor;
 mod down;

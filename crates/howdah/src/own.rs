@@ -7,6 +7,7 @@ use howdah_model::machine::Kind;
 use howdah_model::setting::SETTINGS;
 use strum::IntoEnumIterator as _;
 
+use crate::archive_commands::{self, Verb};
 use crate::home::Home;
 use crate::settings::Settings;
 use crate::{detach, doctor, down, gateway_role, heroku_env, up};
@@ -24,6 +25,7 @@ pub(crate) enum Own {
     Doctor {
         json: bool,
     },
+    Archive(Verb),
     Env {
         json: bool,
     },
@@ -54,6 +56,12 @@ impl Own {
             ("gateway", []) => Ok(Self::Gateway),
             ("doctor", []) => Ok(Self::Doctor { json: false }),
             ("doctor", ["--json"]) => Ok(Self::Doctor { json: true }),
+            ("archive:list", []) | ("archive", ["list"]) => Ok(Self::Archive(Verb::List)),
+            ("archive:check", []) | ("archive", ["check"]) => Ok(Self::Archive(Verb::Check)),
+            ("archive:reap", ["--dry-run"]) | ("archive", ["reap", "--dry-run"]) => {
+                Ok(Self::Archive(Verb::WouldReap))
+            }
+            ("archive:reap", []) | ("archive", ["reap"]) => Ok(Self::Archive(Verb::Reap)),
             ("env", []) => Ok(Self::Env { json: false }),
             ("env", ["--json"]) => Ok(Self::Env { json: true }),
             ("heroku-env", []) => Ok(Self::HerokuEnv),
@@ -83,6 +91,7 @@ impl Own {
             | Self::Down
             | Self::Gateway
             | Self::Doctor { .. }
+            | Self::Archive(_)
             | Self::HerokuEnv => match Settings::from_env() {
                 Ok(settings) => self.run_with(settings),
                 Err(problems) => {
@@ -105,6 +114,7 @@ impl Own {
             Self::Down => down::run(&settings),
             Self::Gateway => gateway_role::run(&settings),
             Self::Doctor { json } => doctor::run(&settings, json),
+            Self::Archive(verb) => archive_commands::run(&settings, verb),
             Self::HerokuEnv => heroku(&settings),
             Self::Env { .. } | Self::Explain(_) | Self::Help(_) => self.run(),
         }
@@ -173,6 +183,7 @@ pub(crate) const WORDS: &[(&str, &str)] = &[
     ("down", "Stop the platform of this machine and its databases"),
     ("gateway", "Run the gateway in a process of its own"),
     ("doctor", "Check this machine, with the remedy for each finding"),
+    ("archive", "List, check or clear the archive of WAL and base backups"),
     ("env", "List every setting"),
     ("heroku-env", "Print the lines that point Heroku's own CLI at this platform"),
     ("explain", "Print the state tables of the platform's machines"),
@@ -222,6 +233,15 @@ See also: howdah up, howdah env"
 Usage: howdah doctor [--json]
 
 Exits 0 when it is fit, 11 with warnings, 10 when something must be mended."
+        }
+        "archive" | "archive:list" | "archive:check" | "archive:reap" => {
+            "List, check or clear the archive of WAL and base backups (HOWDAH_ARCHIVE_URL)
+
+Usage: howdah archive:list              what is in it, and what is missing
+       howdah archive:check             whether it can be written, read and cleared
+       howdah archive:reap [--dry-run]  remove what no restore needs any more, or list it
+
+Agents reap by themselves every hour."
         }
         "env" => {
             "List every setting: its value now, what it does, what holds without it

@@ -124,6 +124,7 @@ fn summary(running: &Running, settings: &Settings, seconds: f32) -> String {
         let _ = writeln!(out, "  Gateway's pools    {pool}");
     }
     let _ = writeln!(out, "  CA certificate     {}", settings.home.join("tls/ca.pem").display());
+    let _ = writeln!(out, "  Archive            {}", running.archive);
     let FirstAccount { email, key, file } = &running.first_account;
     let _ = writeln!(out, "  Account            {email}");
     if let Some(key) = key {

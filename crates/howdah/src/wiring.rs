@@ -40,6 +40,8 @@ pub(crate) struct Running {
     /// What there is to say about the gateway.
     pub(crate) gateway_remark: String,
     pub(crate) first_account: FirstAccount,
+    /// Where the archive is, and whether that is a good place.
+    pub(crate) archive: String,
     roles: JoinSet<(&'static str, Result<()>)>,
 }
 
@@ -110,12 +112,19 @@ pub(crate) async fn start(
 
     let internal = listening::private(&home.join("run/control.sock"))?;
     let gateway_remark = gateway.remark();
-    let mut running = Running { addresses, gateway_remark, first_account, roles: JoinSet::new() };
+    let archive = archive::open(settings, home, &run_as).await?;
+    let mut running = Running {
+        addresses,
+        gateway_remark,
+        first_account,
+        archive: archive::remark(settings, &archive),
+        roles: JoinSet::new(),
+    };
     if let Some(system) = system {
         running.role("platform's own PostgreSQL", system.keep(stop.clone()));
     }
     running.role("hold on the state", keep_hold(store, exclusive, stop.clone()));
-    let archive = Some(archive::open(settings, home, &run_as).await?);
+    let archive = Some(archive);
     let (server_home, socket) = (home.path.clone(), agent);
     let agent =
         howdah_agent::Config { server, home: server_home, socket, installed, run_as, archive };

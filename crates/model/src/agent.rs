@@ -302,6 +302,19 @@ pub struct DatabaseLook {
     pub index_scans: i64,
 }
 
+/// An object of the archive that is no longer needed: what `GET /expiry` lists and `POST /expiry`
+/// removes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired {
+    /// Its name below the archive's prefix.
+    pub place: String,
+    /// Its size there, in bytes.
+    pub bytes: u64,
+    /// Why: `wal` and `backup` are too old, `superseded` is there as a whole, `unfinished` was
+    /// broken off.
+    pub why: String,
+}
+
 /// Why an agent refused a spec. Answered with status 409.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]

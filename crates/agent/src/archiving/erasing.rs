@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use howdah_model::agent::Expired;
 use howdah_model::ids::TimelineId;
 use tokio::task::JoinSet;
 
@@ -26,6 +27,32 @@ impl Erasing {
             under_way: Arc::default(),
             tasks: Mutex::default(),
         }
+    }
+
+    /// What no restore needs any more, of the histories that have a leader here.
+    ///
+    /// # Errors
+    /// When the archive does not answer.
+    pub(crate) async fn expired(&self) -> Result<Vec<Expired>, howdah_archive::Error> {
+        let mut all = Vec::new();
+        for leader in self.archives.leaders.all() {
+            all.extend(leader.expiry().await?.objects.iter().map(told));
+        }
+        Ok(all)
+    }
+
+    /// Removes what no restore needs any more, and says what that was.
+    ///
+    /// # Errors
+    /// When the archive does not answer; a part may be gone then.
+    pub(crate) async fn expire(&self) -> Result<Vec<Expired>, howdah_archive::Error> {
+        let mut all = Vec::new();
+        for leader in self.archives.leaders.all() {
+            let expiry = leader.expiry().await?;
+            leader.own.expire(&expiry).await?;
+            all.extend(expiry.objects.iter().map(told));
+        }
+        Ok(all)
     }
 
     /// Begins to remove a timeline. It is on the board when it is gone; one that could not be removed
@@ -53,6 +80,10 @@ impl Erasing {
         });
         Ok(())
     }
+}
+
+fn told(object: &howdah_archive::Expired) -> Expired {
+    Expired { place: object.place().to_owned(), bytes: object.bytes, why: object.why.to_string() }
 }
 
 fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

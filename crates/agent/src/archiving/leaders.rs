@@ -1,13 +1,17 @@
 //! The leaders of this server, for those that are made from their history.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use howdah_archive::{Expiry, Timeline};
 use howdah_cluster::canary::Canary;
+use howdah_model::agent::ParticipantSpec;
 use howdah_model::ids::{ParticipantId, TimelineId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
+
+use crate::clock;
 
 /// How long it may take until what has been committed is in the archive.
 const BOUND: Duration = Duration::from_secs(60);
@@ -32,6 +36,9 @@ pub(crate) struct Leader {
     /// Its participant.
     pub(crate) id: ParticipantId,
     pub(crate) secure: mpsc::Sender<Answer>,
+    /// Its history in the archive, and how long that is kept.
+    pub(crate) own: Timeline,
+    pub(crate) wanted: watch::Receiver<Arc<ParticipantSpec>>,
 }
 
 /// See the module's text.
@@ -55,6 +62,10 @@ impl Leaders {
         }
     }
 
+    pub(crate) fn all(&self) -> Vec<Leader> {
+        self.lock().values().cloned().collect()
+    }
+
     pub(crate) fn of(&self, timeline: TimelineId) -> Option<Leader> {
         self.lock().get(&timeline).cloned()
     }
@@ -74,5 +85,14 @@ impl Leader {
             Ok(answered) => answered.unwrap_or_else(|_| Err(gone())),
             Err(_) => Err(Unsecured::Late),
         }
+    }
+
+    /// What of its history no restore needs any more.
+    ///
+    /// # Errors
+    /// When the archive does not answer.
+    pub(crate) async fn expiry(&self) -> Result<Expiry, howdah_archive::Error> {
+        let keep = Duration::from_secs(self.wanted.borrow().protection.keep);
+        self.own.expiry(keep, clock::now()).await
     }
 }

@@ -62,7 +62,8 @@ impl Drop for Shipping {
 impl Shipping {
     pub(crate) fn new(keep: Arc<Keep>, wanted: watch::Receiver<Arc<ParticipantSpec>>) -> Self {
         let (asks, secure) = mpsc::channel(WAITING);
-        let leader = Leader { id: keep.id, secure: asks };
+        let (own, known) = (keep.own.clone(), wanted.clone());
+        let leader = Leader { id: keep.id, secure: asks, own, wanted: known };
         keep.archives.leaders.enter(keep.histories.own, leader);
         Self {
             backups: Backups::new(&keep, wanted),
