@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SLOWEST: u64 = 128 << 10;
 
 /// How often a call is tried, beside what the client of the store retries itself.
-const TRIES: u32 = 3;
+const TRIES: u32 = 4;
 
 /// The wait before the second attempt; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -88,7 +88,7 @@ pub(super) fn slow(patience: Duration) -> object_store::Error {
     object_store::Error::Generic { store: "archive", source: why.into() }
 }
 
-/// The innermost reasons say most; the chain is short, and what repeats is left out.
+/// What went wrong, in a line: the innermost reasons, without what is known anyway.
 fn text(error: &object_store::Error) -> String {
     let mut said = String::new();
     let mut next: Option<&dyn StdError> = Some(error);
@@ -102,9 +102,38 @@ fn text(error: &object_store::Error) -> String {
         }
         next = error.source();
     }
+    shorten(&said)
+}
+
+fn shorten(said: &str) -> String {
+    let mut said = said.to_owned();
+    // Behind `Error performing PUT http://… in 2ms, after 2 retries, … - ` is what happened.
+    if let Some((_, request)) = said.split_once("Error performing ")
+        && let Some((_, happened)) = request.split_once(" - ")
+    {
+        said = happened.to_owned();
+    }
+    for known in ["Server returned non-2xx status code: ", "HTTP error: ", "client error "] {
+        said = said.replace(known, "");
+    }
+    if let Some((_, reason)) =
+        said.strip_prefix("Generic ").and_then(|of| of.split_once(" error: "))
+    {
+        said = reason.to_owned();
+    }
     // Answers of stores are pages of XML.
+    if let Some(code) = between(&said, "<Code>", "</Code>") {
+        let status = said.split('<').next().unwrap_or_default().to_owned();
+        let message = between(&said, "<Message>", "</Message>").map(|text| format!(" ({text})"));
+        said = format!("{status}{code}{}", message.unwrap_or_default());
+    }
     let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    one_line.chars().take(500).collect()
+    one_line.trim_end_matches([':', '.']).chars().take(300).collect()
+}
+
+fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
+    let (_, behind) = text.split_once(from)?;
+    behind.split_once(to).map(|(found, _)| found)
 }
 
 fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
@@ -116,4 +145,60 @@ fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stores_say_is_a_short_line() {
+        let put = "Error performing PUT http://127.0.0.1:1/a/b in 2.08ms, after 2 retries, \
+                   max_retries: 2, retry_timeout: 20s - ";
+        for (said, short) in [
+            (
+                format!(
+                    "Generic S3 error: {put}HTTP error: error sending request: client error \
+                         (SendRequest): connection closed before message completed"
+                ),
+                "error sending request: (SendRequest): connection closed before message completed",
+            ),
+            (
+                format!(
+                    "Generic S3 error: {put}Server returned non-2xx status code: 503 Service \
+                         Unavailable: "
+                ),
+                "503 Service Unavailable",
+            ),
+            (
+                format!(
+                    "The operation lacked rights: {put}Server returned non-2xx status code: \
+                         403 Forbidden: <?xml?><Error>\n<Code>Sign</Code><Message>No.\n</Message></Error>"
+                ),
+                "403 Forbidden: Sign (No. )",
+            ),
+            ("Generic archive error: no answer within 10 s".to_owned(), "no answer within 10 s"),
+            (
+                "Generic LocalFileSystem error: Unable to open file /a - b/c#1: Not a directory"
+                    .to_owned(),
+                "Unable to open file /a - b/c#1: Not a directory",
+            ),
+        ] {
+            assert_eq!(shorten(&said), short);
+        }
+    }
+
+    #[test]
+    fn failures_are_told_apart_by_their_cause() {
+        let local = |error: io::Error| {
+            Failure::of(&object_store::Error::Generic {
+                store: "LocalFileSystem",
+                source: Box::new(error),
+            })
+        };
+        assert_eq!(local(io::ErrorKind::StorageFull.into()), Failure::Full);
+        assert!(matches!(local(io::ErrorKind::PermissionDenied.into()), Failure::Denied(_)));
+        assert!(matches!(local(io::ErrorKind::ReadOnlyFilesystem.into()), Failure::Denied(_)));
+        assert!(matches!(local(io::Error::other("x")), Failure::Other(why) if why == "x"));
+    }
 }

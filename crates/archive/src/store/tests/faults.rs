@@ -86,7 +86,7 @@ async fn what_does_not_pass_ends_in_an_error_within_a_bound() {
         assert!(error.to_string().contains("s3://archive/howdah"), "{error}");
         let got = line.store.get(&place("first")).await;
         assert!(matches!(got, Err(Error::Unavailable { .. })), "{fault:?}: {got:?}");
-        // Three times a patience that grows with the size, and pauses; twice.
+        // Four times a patience that grows with the size, and pauses; twice.
         assert!(begun.elapsed() < Duration::from_secs(30), "{fault:?}: {:?}", begun.elapsed());
     }
     line.proxy.fail(Fault::None);
