@@ -146,8 +146,9 @@ fn sweep_below(directory: &Path, older: Duration) -> io::Result<()> {
         entries => entries?,
     };
     for entry in entries {
-        let path = entry?.path();
-        let gone = if path.is_dir() {
+        let entry = entry?;
+        let path = entry.path();
+        let gone = if entry.file_type()?.is_dir() {
             sweep_below(&path, older)
         } else if is_staged(&path) && is_older(&path, older)? {
             fs::remove_file(&path)

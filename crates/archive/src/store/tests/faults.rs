@@ -95,6 +95,19 @@ async fn what_does_not_pass_ends_in_an_error_within_a_bound() {
 }
 
 #[tokio::test]
+async fn half_an_object_is_never_seen() {
+    let line = Line::new().await;
+    for bytes in [1000, 50_000, 150_000] {
+        line.proxy.fail(Fault::CutUp(bytes));
+        let put = line.store.put_new(&place("half"), content(1, 200_000), How::Plain).await;
+        assert!(matches!(put, Err(Error::Unavailable { .. })), "{put:?}");
+        assert!(line.proxy.met() >= 4, "{bytes}");
+        assert!(!line.direct.exists(&place("half")).await.expect("exists"), "{bytes}");
+        assert_eq!(line.direct.list(&Place::timelines()).await.expect("list").len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_slow_line_is_waited_for() {
     let line = Line::new().await;
     line.proxy.fail(Fault::Delay(Duration::from_millis(150)));
