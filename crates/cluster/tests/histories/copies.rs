@@ -251,3 +251,43 @@ async fn a_server_can_be_put_behind_everything_else() {
     let server = cluster.postmaster().unwrap().pid;
     assert_eq!(rustix::process::getpriority_process(Some(server)), Ok(15));
 }
+
+/// Files and whole directories come, change, are cut and vanish while they are copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn g27_a_copy_of_a_server_whose_files_come_and_go_is_sound() {
+    for major in majors() {
+        let home = Home::new();
+        let source = home.running(&major, "a").await;
+        run(&source, "create table kept as select generate_series(1, 20000) as n").await;
+        run(&source, "create index on kept (n)").await;
+        let churn = async |round: usize| {
+            let session = session(&source).await;
+            for n in round.. {
+                for sql in [
+                    format!("create table t{n} as select generate_series(1, 2000) as x"),
+                    format!("create index on t{n} (x); truncate t{n}; drop table t{n}"),
+                    "update kept set n = -n where n % 7 = 0; vacuum kept".to_owned(),
+                    "reindex table kept".to_owned(),
+                    format!("create database d{n} strategy file_copy"),
+                    format!("drop database d{n}"),
+                ] {
+                    for part in sql.split("; ") {
+                        session.run(part).await.unwrap();
+                    }
+                }
+            }
+        };
+        for turn in 0..3_usize {
+            let (name, settings) = (format!("b{turn}"), small());
+            let copy = tokio::select! {
+                copy = copied(&source, &home, &name, &settings) => copy.0,
+                () = churn(turn * 1000) => unreachable!(),
+            };
+            start_as(&copy, &Mode::Primary).await;
+            assert_eq!(number(&copy, "select count(distinct abs(n)) from kept").await, 20_000);
+            howdah_cluster::sound::check(&copy, PATIENCE).await.unwrap();
+            copy.stop(StopMode::Fast, PATIENCE).await.unwrap();
+            howdah_cluster::sound::checksums(&copy, PATIENCE).await.unwrap();
+        }
+    }
+}

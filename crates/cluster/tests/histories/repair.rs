@@ -67,6 +67,45 @@ async fn g18_a_leader_that_was_left_behind_is_rewound_and_what_it_had_alone_is_k
 }
 
 #[tokio::test]
+async fn g18_wal_that_a_rewind_needs_and_the_disk_has_no_more_comes_from_the_archive() {
+    for major in majors() {
+        let home = Home::new();
+        let old = home.running(&major, "a").await;
+        run(&old, "create table t (n bigint)").await;
+        let (new, _) = copied(&old, &home, "b", &small()).await;
+        start_as(&new, &Mode::Standby(standby_of(Some(&old)))).await;
+        new.promote(&session(&new).await, PATIENCE).await.unwrap();
+        run(&old, "insert into t values (-1)").await;
+        // `pg_rewind` has to find the last checkpoint before the fork.
+        for _ in 0..3 {
+            run(&old, "insert into t values (-1)").await;
+            run(&old, "select pg_switch_wal()").await;
+            run(&old, "checkpoint").await;
+        }
+        old.stop(StopMode::Fast, PATIENCE).await.unwrap();
+        let archive = home.path().join("archive");
+        home.run_as.make_dir(&archive).unwrap();
+        let redo = old.control_data().await.unwrap().redo.0 >> 24;
+        for entry in std::fs::read_dir(old.data.join("pg_wal")).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            let number = name.get(8..).and_then(|number| u64::from_str_radix(number, 16).ok());
+            if name.len() == 24 && number.is_some_and(|number| number < redo) {
+                std::fs::rename(entry.path(), archive.join(name)).unwrap();
+            }
+        }
+        let without = old.rewind(&standby_of(Some(&new)), PATIENCE).await;
+        assert!(matches!(without, Err(RewindError::Refused(_))), "{without:?}");
+        let dir = howdah_cluster::commands::argument(&archive.display().to_string());
+        let restore_command = Some(format!("cp {dir}/%f %p"));
+        let standby = Standby { restore_command, ..standby_of(Some(&new)) };
+        let rewound = old.rewind(&standby, PATIENCE).await.unwrap();
+        assert!(matches!(rewound, Rewound::Rewound { .. }), "{rewound:?}");
+        start_as(&old, &Mode::Standby(standby)).await;
+        assert_eq!(number(&old, "select count(*) from t").await, 0);
+    }
+}
+
+#[tokio::test]
 async fn data_is_kept_aside_under_a_name_that_is_free() {
     let home = Home::new();
     let cluster = home.running(&majors()[0], "a").await;
