@@ -9,7 +9,7 @@ use howdah_agent::{ArchiveConfig, Config};
 use howdah_archive::Archive;
 use howdah_cluster::Postmaster;
 use howdah_model::agent::{
-    Epoch, Installed, InstanceState, ParticipantObservation, ParticipantSpec, Revision, Role,
+    Epoch, Installed, InstanceState, ParticipantObservation, ParticipantSpec, Revision, Role, Run,
     ServerObservation, Source, Wanted,
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
@@ -148,6 +148,7 @@ async fn pull(major: &Installed, round: u32) -> Lost {
         revision: Revision(1),
         wanted: Wanted::Present,
         role: Role::Leader,
+        run: Run::Up,
         source: Source::Empty,
         leader: None,
         protection: Protection::default(),

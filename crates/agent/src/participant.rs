@@ -17,7 +17,7 @@ use howdah_cluster::settings::Settings;
 use howdah_cluster::{Cluster, commands};
 use howdah_model::agent::{
     DatabaseObservation, Incarnation, InstanceState, ParticipantObservation, ParticipantSpec,
-    Revision, Role, Source, Wanted,
+    Revision, Role, Run, Source, Wanted,
 };
 use howdah_model::ids::ParticipantId;
 use howdah_model::machine::back_off;
@@ -64,6 +64,8 @@ pub(crate) struct Participant {
     /// Whether the server that runs writes; none when it was not asked since its start.
     standing: Option<Stands>,
     progressing: follower::Progressing,
+    /// The revision for which it stands still.
+    rests: Option<Revision>,
     /// Since when it is being removed.
     removing: Option<Instant>,
     databases: Option<Databases>,
@@ -108,6 +110,7 @@ impl Participant {
             progress,
             standing: None,
             progressing: follower::Progressing::default(),
+            rests: None,
             removing: None,
             databases: None,
             looks: Looks::default(),
@@ -142,6 +145,8 @@ impl Participant {
                 | Action::Start
                 | Action::AwaitReady
                 | Action::Restart
+                | Action::Stop
+                | Action::Rest
                 | Action::Configure
                 | Action::Ask
                 | Action::Promote
@@ -218,6 +223,7 @@ impl Participant {
         let converged = self.converged.is_some_and(|(known, _)| known == spec.revision);
         Seen {
             wanted: spec.wanted,
+            run: spec.run,
             data: if self.cluster.is_made() { Data::Made } else { Data::Missing },
             process,
             role: spec.role,
@@ -262,6 +268,9 @@ impl Participant {
         if spec.wanted == Wanted::Absent {
             return;
         }
+        if spec.run == Run::Stopped {
+            return;
+        }
         self.progress.deaths += 1;
         tracing::warn!(participant.id = %self.id, "the postmaster of {} has died", self.id);
         self.show(InstanceState::Down);
@@ -298,6 +307,8 @@ impl Participant {
             Action::Start => self.start(spec).await,
             Action::AwaitReady => self.await_ready().await,
             Action::Restart => self.restart(spec).await,
+            Action::Stop => self.stand_still().await,
+            Action::Rest => self.rest(spec).await,
             Action::Configure => self.configure(spec).await,
             Action::Converge => self.converge(spec, Look::Differences).await,
             Action::Watch => self.watch().await,
@@ -325,13 +336,15 @@ impl Participant {
     /// Tells what has been reached.
     fn tell(&self, spec: &ParticipantSpec) {
         let complaint = self.settings.as_ref().and_then(|(_, complaint)| complaint.clone());
-        let applied = self.converged.is_some_and(|(known, _)| known == spec.revision)
-            && self
-                .settings
-                .as_ref()
-                .is_some_and(|(known, _)| *known == self.wanted_settings(spec))
-            && complaint.is_none()
-            && spec.restarts <= self.progress.restarts;
+        let is_at_rest = spec.run == Run::Stopped && self.rests == Some(spec.revision);
+        let applied = is_at_rest
+            || self.converged.is_some_and(|(known, _)| known == spec.revision)
+                && self
+                    .settings
+                    .as_ref()
+                    .is_some_and(|(known, _)| *known == self.wanted_settings(spec))
+                && complaint.is_none()
+                && spec.restarts <= self.progress.restarts;
         self.board.update(self.id, |one| {
             one.restarts = self.progress.restarts;
             one.deaths = self.progress.deaths;
@@ -362,7 +375,9 @@ fn observed(one: &mut ParticipantObservation, present: &Present) {
 /// participant is not wanted any more, or is to be restarted.
 async fn overtaken(wanted: &mut watch::Receiver<Arc<ParticipantSpec>>, old: &ParticipantSpec) {
     let overtakes = |new: &Arc<ParticipantSpec>| {
-        new.restarts > old.restarts || (new.wanted, old.wanted) == (Wanted::Absent, Wanted::Present)
+        new.restarts > old.restarts
+            || (new.wanted, old.wanted) == (Wanted::Absent, Wanted::Present)
+            || (new.run, old.run) == (Run::Stopped, Run::Up)
     };
     if wanted.wait_for(overtakes).await.is_err() {
         // The manager is gone, so the agent ends.

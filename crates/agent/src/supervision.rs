@@ -1,7 +1,7 @@
 //! What an agent does next with a participant: a pure table over what it sees now. It remembers no
 //! step, so it goes on wherever a crash of anything has left things.
 
-use howdah_model::agent::{Role, Wanted};
+use howdah_model::agent::{Role, Run, Wanted};
 
 /// Whether the data directory is there, complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumIter)]
@@ -57,6 +57,8 @@ pub enum Pace {
 pub struct Seen {
     /// Whether it shall exist.
     pub wanted: Wanted,
+    /// Whether its server shall run.
+    pub run: Run,
     /// Its data directory.
     pub data: Data,
     /// Its process.
@@ -86,6 +88,10 @@ pub enum Action {
     AwaitReady,
     /// Stop the server; it is started next.
     Restart,
+    /// Stop the server in order.
+    Stop,
+    /// It is stopped, as it shall be: wait for another spec.
+    Rest,
     /// Write the settings and tell the server.
     Configure,
     /// Ask whether it writes.
@@ -109,9 +115,10 @@ pub enum Action {
 /// The table.
 #[must_use]
 pub fn next(seen: &Seen) -> Action {
-    match seen.wanted {
-        Wanted::Absent => removal(seen),
-        Wanted::Present => life(seen),
+    match (seen.wanted, seen.run) {
+        (Wanted::Absent, _) => removal(seen),
+        (Wanted::Present, Run::Up) => life(seen),
+        (Wanted::Present, Run::Stopped) => standstill(seen),
     }
 }
 
@@ -122,6 +129,14 @@ fn removal(seen: &Seen) -> Action {
         (Pace::Free, Data::Made, _) | (Pace::Free, _, Process::Busy | Process::Ready) => {
             Action::Remove
         }
+    }
+}
+
+fn standstill(seen: &Seen) -> Action {
+    match (seen.pace, seen.process) {
+        (_, Process::Gone) => Action::Rest,
+        (Pace::Held, Process::Busy | Process::Ready) => Action::Pause,
+        (Pace::Free, Process::Busy | Process::Ready) => Action::Stop,
     }
 }
 
@@ -168,17 +183,20 @@ mod tests {
                         for settings in Due::iter() {
                             for databases in Due::iter() {
                                 for pace in Pace::iter() {
-                                    all.extend(standing().map(|(role, stands)| Seen {
-                                        wanted,
-                                        data,
-                                        process,
-                                        role,
-                                        stands,
-                                        restart,
-                                        settings,
-                                        databases,
-                                        pace,
-                                    }));
+                                    all.extend(standing().into_iter().map(
+                                        |(role, run, stands)| Seen {
+                                            wanted,
+                                            run,
+                                            data,
+                                            process,
+                                            role,
+                                            stands,
+                                            restart,
+                                            settings,
+                                            databases,
+                                            pace,
+                                        },
+                                    ));
                                 }
                             }
                         }
@@ -189,9 +207,14 @@ mod tests {
         all
     }
 
-    fn standing() -> impl Iterator<Item = (Role, Stands)> {
-        let roles = [Role::Leader, Role::Follower];
-        roles.into_iter().flat_map(|role| Stands::iter().map(move |stands| (role, stands)))
+    fn standing() -> Vec<(Role, Run, Stands)> {
+        let mut all = Vec::new();
+        for role in [Role::Leader, Role::Follower] {
+            for run in [Run::Up, Run::Stopped] {
+                all.extend(Stands::iter().map(|stands| (role, run, stands)));
+            }
+        }
+        all
     }
 
     /// What the world is like when an action has succeeded.
@@ -208,10 +231,11 @@ mod tests {
             Action::Ask => Seen { stands: as_started(seen.role), ..seen },
             Action::Promote => Seen { stands: Stands::Writes, ..seen },
             Action::Converge | Action::Follow => Seen { databases: Due::Not, ..seen },
+            Action::Stop => Seen { process: Process::Gone, stands: Stands::Unknown, ..seen },
             Action::Remove => Seen { data: Data::Missing, process: Process::Gone, ..seen },
             Action::Pause => seen,
             Action::Watch if seen.settings == Due::Now || seen.databases == Due::Now => seen,
-            Action::Watch | Action::Finish => return None,
+            Action::Watch | Action::Rest | Action::Finish => return None,
         })
     }
 
@@ -250,9 +274,10 @@ mod tests {
                 seen = then;
                 last = next(&seen);
             }
-            let rest = match start.wanted {
-                Wanted::Present => Action::Watch,
-                Wanted::Absent => Action::Finish,
+            let rest = match (start.wanted, start.run) {
+                (Wanted::Present, Run::Up) => Action::Watch,
+                (Wanted::Present, Run::Stopped) => Action::Rest,
+                (Wanted::Absent, _) => Action::Finish,
             };
             assert_eq!((last, after(last, seen)), (rest, None), "from {start:?}");
         }
@@ -273,12 +298,15 @@ mod tests {
                 | Action::Follow
                 | Action::Converge
                 | Action::Watch => assert_eq!(seen.process, Process::Ready),
-                Action::Restart => assert_ne!(seen.process, Process::Gone),
+                Action::Restart | Action::Stop => assert_ne!(seen.process, Process::Gone),
+                Action::Rest => {
+                    assert_eq!((seen.run, seen.process), (Run::Stopped, Process::Gone));
+                }
                 Action::Remove | Action::Finish => assert_eq!(seen.wanted, Wanted::Absent),
                 Action::Pause => assert_eq!(seen.pace, Pace::Held),
             }
             if seen.pace == Pace::Held {
-                let waits = [Action::Pause, Action::Watch];
+                let waits = [Action::Pause, Action::Watch, Action::Rest];
                 assert!(waits.contains(&next(&seen)), "no tight loop after a failure: {seen:?}");
             }
         }

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use howdah_control::servers::http::HttpServers;
 use howdah_control::servers::{Failure, Servers as _, Terminate};
 use howdah_model::agent::{
-    DatabaseLook, Epoch, ParticipantSpec, Refusal, Revision, Role, ServerObservation, Source,
+    DatabaseLook, Epoch, ParticipantSpec, Refusal, Revision, Role, Run, ServerObservation, Source,
     Wanted,
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
@@ -125,6 +125,7 @@ fn spec(revision: i64) -> ParticipantSpec {
         revision: Revision(revision),
         wanted: Wanted::Present,
         role: Role::Leader,
+        run: Run::Up,
         source: Source::Empty,
         leader: None,
         protection: Protection::default(),

@@ -77,6 +77,32 @@ pub enum Role {
     Follower,
 }
 
+/// Whether the server of a participant shall run.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Run {
+    /// Yes.
+    #[default]
+    Up,
+    /// No: it is stopped in order and keeps its data, so that nothing is written to it while another
+    /// one takes its place. Its position is that of its last checkpoint then.
+    Stopped,
+}
+
 /// Where a new participant's data comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,6 +128,9 @@ pub struct ParticipantSpec {
     pub wanted: Wanted,
     /// What it is in its timeline.
     pub role: Role,
+    /// Whether its server shall run.
+    #[serde(default)]
+    pub run: Run,
     /// Where its data comes from when it has none yet.
     pub source: Source,
     /// Of a follower: the leader of its timeline, when that is on the same server.

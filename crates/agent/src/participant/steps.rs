@@ -8,9 +8,11 @@ use howdah_cluster::databases::{Databases, Look};
 use howdah_cluster::settings::BadSetting;
 use howdah_cluster::{StartError, StopMode, Template};
 use howdah_model::agent::{InstanceState, ParticipantSpec};
-use tokio::time::Instant;
+use howdah_model::protection::Position;
+use tokio::time::{Instant, timeout};
 
 use super::Participant;
+use crate::clock;
 use crate::supervision::Due;
 
 /// How long one wait for a server that starts lasts. When it recovers longer, it is waited again.
@@ -19,6 +21,8 @@ const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(15);
 /// How long the last WAL of a participant that goes is tried to be sent.
 const LAST_WAL: Duration = Duration::from_secs(24 * 3600);
+/// The same of one that only stands still.
+const LAST_WAL_OF_STOPPED: Duration = Duration::from_secs(10);
 /// The same for one that does not answer.
 const STOP_SILENT: Duration = Duration::from_secs(2);
 
@@ -99,6 +103,46 @@ impl Participant {
         self.cluster.stop(mode, patience).await?;
         self.show(InstanceState::Down);
         self.restart_done(spec)
+    }
+
+    /// Stops the server in order, so that its followers have all that it wrote.
+    pub(super) async fn stand_still(&mut self) -> Result<()> {
+        self.forget();
+        // It does not die, it is stopped.
+        self.ready_since = None;
+        self.standing = None;
+        self.cluster.stop(StopMode::Fast, STOP).await?;
+        self.show(InstanceState::Down);
+        if let Some(archiving) = &mut self.archiving {
+            // It is sent when the server runs again, too.
+            match timeout(LAST_WAL_OF_STOPPED, archiving.finish()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(participant.id = %self.id, "{error:#}"),
+                Err(_) => tracing::warn!(participant.id = %self.id, "its last WAL is not sent yet"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says where a stopped server came to, and waits for another spec.
+    pub(super) async fn rest(&mut self, spec: &ParticipantSpec) -> Result<()> {
+        if self.rests == Some(spec.revision) {
+            // The sender lives as long as the agent.
+            let _ = self.wanted.changed().await;
+            return Ok(());
+        }
+        let control = self.cluster.control_data().await.context("read the control file")?;
+        self.board.update(self.id, |one| {
+            one.instance = InstanceState::Down;
+            one.position = Some(Position {
+                at: clock::now(),
+                tli: control.tli,
+                lsn: control.checkpoint,
+                next_xid: one.position.map_or(0, |last| last.next_xid),
+            });
+        });
+        self.rests = Some(spec.revision);
+        Ok(())
     }
 
     /// Settings that PostgreSQL refuses are told and left out; they must not keep a database down.

@@ -91,6 +91,47 @@ async fn m10_a_server_that_is_lost_comes_back_from_the_archive() {
     }
 }
 
+/// PostgreSQL itself hears that its WAL is archived; else it would keep all of it.
+#[tokio::test]
+async fn k15_postgresql_knows_what_is_archived() {
+    for major in majors() {
+        let agent = Agent::start_with_archive(std::slice::from_ref(&major)).await;
+        let ledger = Ledger::new(&agent, &major).await;
+        ledger.protected(&agent).await;
+        until("a segment counts as archived", || async {
+            ledger.run("select archived_count > 0 from pg_stat_archiver").await == "t"
+        })
+        .await;
+        assert_eq!(ledger.run("select failed_count from pg_stat_archiver").await, "0");
+    }
+}
+
+/// A participant that is told to stand still keeps its data, says where it came to, and goes on when
+/// it is told to.
+#[tokio::test]
+async fn a_participant_stands_still_and_goes_on() {
+    let major = majors().pop().unwrap();
+    let agent = Agent::start_with_archive(std::slice::from_ref(&major)).await;
+    let mut ledger = Ledger::new(&agent, &major).await;
+    next(&mut ledger.spec);
+    ledger.spec.run = Run::Stopped;
+    assert_eq!(agent.put(&ledger.spec).await.status(), StatusCode::OK);
+    let revision = ledger.spec.revision;
+    let seen = agent
+        .wait(ledger.spec.id, "it stands still", |one| {
+            one.applied == Some(revision) && one.instance == InstanceState::Down
+        })
+        .await;
+    assert!(agent.postmaster(ledger.spec.id).is_none());
+    assert!(seen.position.is_some_and(|position| position.lsn.0 > 0));
+    assert_eq!(seen.deaths, 0);
+    next(&mut ledger.spec);
+    ledger.spec.run = Run::Up;
+    agent.put_and_wait(&ledger.spec).await;
+    assert_eq!(rows(&ledger.tenant, &ledger.seen).await, "1 2 3");
+    ledger.protected(&agent).await;
+}
+
 /// G1, G8: a copy has what was committed by a moment and nothing else; the source is not touched.
 #[tokio::test]
 async fn g1_g8_a_rollback_has_what_was_committed_by_then() {

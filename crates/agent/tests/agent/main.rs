@@ -14,7 +14,7 @@ use howdah_cluster::connection::Limits;
 use howdah_cluster::{Connection, Postmaster, postmaster};
 use howdah_model::agent::{
     DatabaseLook, Epoch, Incarnation, Installed, InstanceState, ParticipantObservation,
-    ParticipantSpec, Refusal, Revision, Role, ServerObservation, Source, Wanted,
+    ParticipantSpec, Refusal, Revision, Role, Run, ServerObservation, Source, Wanted,
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::protection::Protection;
@@ -191,6 +191,7 @@ fn spec(major: &Installed, tenants: &[&Tenant]) -> ParticipantSpec {
         revision: Revision(1),
         wanted: Wanted::Present,
         role: Role::Leader,
+        run: Run::Up,
         source: Source::Empty,
         leader: None,
         protection: Protection::default(),

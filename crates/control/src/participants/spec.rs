@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, ParticipantSpec, Source};
+use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, ParticipantSpec, Source, Run};
 use howdah_model::ids::ParticipantId;
 use howdah_model::name::DatabaseName;
 use howdah_model::plan::{Catalogue, Plan};
@@ -58,6 +58,7 @@ fn spec(
         revision: row.revision,
         wanted: row.wanted,
         role: row.role,
+        run: Run::Up,
         source: row.source.clone().map_or(Source::Empty, Source::Timeline),
         leader: leader.filter(|leader| leader.server_id == row.server_id).map(|leader| leader.id),
         protection: protection(row, catalogue),
