@@ -10,7 +10,7 @@ use howdah_archive::wal::index::Gap;
 use howdah_cluster::{durable, settings};
 use howdah_model::agent::ParticipantSpec;
 use howdah_model::machine::back_off;
-use howdah_model::protection::{BackupSeen, DrillSeen, Protected};
+use howdah_model::protection::{BackupSeen, DiskStage, DrillSeen, Protected};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::drill;
 use super::keep::Keep;
+use super::leaders::kept;
 use crate::clock;
 
 /// How often it is looked for gaps and for what is too old.
@@ -158,6 +159,11 @@ impl Backups {
         else {
             return;
         };
+        // What can wait takes no room from databases.
+        let needs_room = !matches!(job, Job::Survey);
+        if needs_room && self.keep.board.disk() >= DiskStage::Throttle {
+            return;
+        }
         let (keep, known) = (Arc::clone(&self.keep), Arc::clone(&self.known));
         self.running.spawn(async move {
             let done = match job {
@@ -216,8 +222,8 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
 /// Looks at what the archive has, and removes what nobody needs any more.
 async fn survey(keep: &Keep, known: &Mutex<Known>, spec: &ParticipantSpec) -> Result<()> {
     let timeline = &keep.own;
-    let period = Duration::from_secs(spec.protection.keep);
-    let expiry = timeline.expiry(period, clock::now()).await.context("look for what is too old")?;
+    let expiry =
+        timeline.expiry(kept(spec), clock::now()).await.context("look for what is too old")?;
     timeline.expire(&expiry).await.context("remove what is too old")?;
     let backups = timeline.backups().await.context("list the base backups")?;
     let gaps = match backups.last() {

@@ -16,6 +16,13 @@ use crate::clock;
 /// How long it may take until what has been committed is in the archive.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// For how long a history is kept: a restore that begins at the edge of the window has some hours to
+/// fetch what it needs.
+pub(crate) fn kept(spec: &ParticipantSpec) -> Duration {
+    const SPARE: Duration = Duration::from_secs(6 * 3600);
+    Duration::from_secs(spec.protection.keep).saturating_add(SPARE)
+}
+
 /// Where the answer goes: the commit, once it is in the archive.
 pub(crate) type Answer = oneshot::Sender<Result<Canary, Unsecured>>;
 
@@ -92,7 +99,7 @@ impl Leader {
     /// # Errors
     /// When the archive does not answer.
     pub(crate) async fn expiry(&self) -> Result<Expiry, howdah_archive::Error> {
-        let keep = Duration::from_secs(self.wanted.borrow().protection.keep);
+        let keep = kept(&self.wanted.borrow());
         self.own.expiry(keep, clock::now()).await
     }
 }
