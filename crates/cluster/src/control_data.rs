@@ -74,6 +74,8 @@ pub struct ControlData {
     pub tli: Tli,
     /// Of a standby: to where it must replay before it is consistent. Zero of others.
     pub min_recovery_end: Lsn,
+    /// The timeline of that place; 0 where there is none.
+    pub min_recovery_tli: Tli,
     lines: BTreeMap<String, String>,
 }
 
@@ -108,6 +110,9 @@ impl ControlData {
             redo: one(&lines, "Latest checkpoint's REDO location", |t| t.parse().ok())?,
             tli: one(&lines, "Latest checkpoint's TimeLineID", |t| t.parse().ok().map(Tli))?,
             min_recovery_end: one(&lines, "Minimum recovery ending location", |t| t.parse().ok())?,
+            min_recovery_tli: one(&lines, "Min recovery ending loc's timeline", |t| {
+                t.parse().ok().map(Tli)
+            })?,
             lines,
         })
     }

@@ -47,8 +47,6 @@ pub struct Recovery {
     /// Up to where.
     pub target: RecoveryTarget,
     /// Along which of PostgreSQL's timelines; the newest that can be found where there is none.
-    /// Give one where it is known: a recovery that is begun anew after a crash at its very end would
-    /// find what it had begun itself.
     pub timeline: Option<Tli>,
 }
 
@@ -213,12 +211,43 @@ impl Cluster {
     }
 
     /// Whether a recovery of this data has ended: it is no base backup any more, and has written.
+    ///
+    /// PostgreSQL ends a recovery in steps. It names the new timeline, removes the signal, writes to
+    /// WAL and to the control file that the new timeline has begun, and then that it is in
+    /// production. What was killed before the third is brought back to before the first, as it
+    /// would else find the timeline that it named itself, and follow it instead of the history that
+    /// it recovers. What was killed after it goes on by itself, and cannot go back.
     async fn has_recovered(&self) -> io::Result<bool> {
         if self.data.join(crate::copy_running::BACKUP_LABEL).exists() {
             return Ok(false);
         }
         let control = self.control_data().await.map_err(io::Error::other)?;
-        Ok(!control.state.recovers())
+        if !control.state.recovers() {
+            return Ok(true);
+        }
+        let begun = self.begun_timelines()?;
+        if begun.iter().any(|(tli, _)| *tli == control.min_recovery_tli) {
+            return Ok(true);
+        }
+        for (_, history) in begun {
+            durable::remove_file(&history)?;
+        }
+        Ok(false)
+    }
+
+    /// The timelines that this server has named itself, and the files that do: those that came from
+    /// elsewhere are marked as done for the archive, whether there is one or not.
+    fn begun_timelines(&self) -> io::Result<Vec<(Tli, PathBuf)>> {
+        let wal = self.data.join("pg_wal");
+        let mut begun = Vec::new();
+        for entry in std::fs::read_dir(&wal)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let tli = name.strip_suffix(".history").and_then(|t| u32::from_str_radix(t, 16).ok());
+            let is_done = || wal.join("archive_status").join(format!("{name}.done")).exists();
+            begun.extend(tli.filter(|_| !is_done()).map(|tli| (Tli(tli), path)));
+        }
+        Ok(begun)
     }
 
     /// Which segment of WAL a server that recovers replays or waits for, by what its process says of

@@ -232,3 +232,77 @@ async fn the_commands_of_wal_reach_a_program_whose_path_needs_every_kind_of_quot
         assert_eq!(rows(&copy).await, 1);
     }
 }
+
+/// A recovery ends in steps: a timeline is chosen and named, the signal is removed, the end is
+/// written to WAL and to the control file, and the server is in production. Killed between any two
+/// of them it must come to the same end.
+#[tokio::test]
+async fn g1_a_recovery_that_is_killed_while_it_ends_has_neither_more_nor_less() {
+    for major in majors() {
+        let bed = Bed::new(&major).await;
+        let writes = session(&bed.leader).await;
+        for n in 1..=50 {
+            writes.run(&format!("insert into t values ({n})")).await.unwrap();
+        }
+        let times = commit_times(&bed.leader).await;
+        canary::commit(&writes).await.unwrap();
+        bed.archive_all().await;
+        let Mode::Recover(recovery) = bed.mode(RecoveryTarget::Time(times[24])) else {
+            unreachable!("it recovers")
+        };
+        for timeline in [None, Some(Tli(1))] {
+            let mode = Mode::Recover(Recovery { timeline, ..recovery.clone() });
+            // The end is written, and the server is not in production yet.
+            let copy = bed.restored(&format!("late{}", timeline.is_some())).await;
+            let go = bed.home.path().join("go");
+            let wait = format!("until test -f {}; do sleep 0.02; done", go.display());
+            copy.configure(&with(&[("recovery_end_command", &wait)])).await.unwrap();
+            let log = || std::fs::read_to_string(&copy.log).unwrap_or_default();
+            let begun = copy.start_as(&mode, Duration::from_millis(100)).await;
+            assert!(matches!(begun, Err(StartError::TooSlow(_))), "{begun:?}");
+            howdah_testkit::clusters::until("it ends", || async {
+                log().contains("selected new timeline ID") && waits(&copy)
+            })
+            .await;
+            kill(&copy).await;
+            std::fs::write(&go, "").unwrap();
+            start_as(&copy, &mode).await;
+            assert_eq!(rows(&copy).await, 25);
+            kill(&copy).await;
+            start_as(&copy, &mode).await;
+            assert_eq!(rows(&copy).await, 25);
+            std::fs::remove_file(&go).unwrap();
+            // The timeline is named, and no more.
+            let copy = bed.restored(&format!("early{}", timeline.is_some())).await;
+            let label = std::fs::read_to_string(copy.data.join("backup_label")).unwrap();
+            let first = &label.split_once("(file ").unwrap().1[..24];
+            let command = &recovery.restore_command;
+            let held = Mode::Recover(Recovery {
+                restore_command: format!(
+                    "case %f in {first} | *.history) ;; *) {wait} ;; esac; {command}"
+                ),
+                timeline,
+                ..recovery.clone()
+            });
+            let begun = copy.start_as(&held, Duration::from_secs(1)).await;
+            assert!(matches!(begun, Err(StartError::TooSlow(_))), "{begun:?}");
+            kill(&copy).await;
+            let control = copy.control_data().await.unwrap();
+            assert!(control.state.recovers() && !copy.data.join("backup_label").exists());
+            let history = copy.data.join("pg_wal/00000002.history");
+            let place = control.checkpoint;
+            std::fs::write(&history, format!("1\t{place}\tbefore 2026-01-01 00:00:00+00\n"))
+                .unwrap();
+            copy.run_as.give(&history).unwrap();
+            std::fs::remove_file(copy.data.join("recovery.signal")).unwrap();
+            start_as(&copy, &mode).await;
+            assert_eq!(rows(&copy).await, 25);
+        }
+    }
+}
+
+/// Whether a server waits for its `recovery_end_command`.
+fn waits(cluster: &Cluster) -> bool {
+    let ready = std::fs::read_to_string(cluster.data.join("postmaster.pid")).unwrap_or_default();
+    !cluster.data.join("recovery.signal").exists() && !ready.contains("ready")
+}
