@@ -3,16 +3,21 @@
 
 use std::io;
 
-use crate::{Cluster, durable};
+use crate::{Cluster, durable, settings};
 
 const IN_USE: &str = "postgresql.conf";
 const PROVEN: &str = "postgresql.conf.proven";
 
 impl Cluster {
-    /// Whether settings of ours have ever been written.
+    /// Whether settings of this cluster have ever been written. A base backup has those of the
+    /// cluster that it was taken of: its socket, its archive.
     #[must_use]
     pub fn is_configured(&self) -> bool {
-        std::fs::read_to_string(self.data.join(IN_USE)).is_ok_and(|text| text.contains("Howdah"))
+        std::fs::read_to_string(self.data.join(IN_USE)).is_ok_and(|text| self.is_own(&text))
+    }
+
+    fn is_own(&self, conf: &str) -> bool {
+        conf.lines().any(|line| settings::socket_line(&self.socket_dir).as_deref() == Ok(line))
     }
 
     /// Keeps the settings that the server has just started with.
@@ -42,10 +47,12 @@ impl Cluster {
     /// # Errors
     /// Those of the file system.
     pub fn fall_back(&self) -> io::Result<bool> {
-        match std::fs::read(self.data.join(PROVEN)) {
-            Ok(proven) => {
-                durable::write_changed(&self.data.join(IN_USE), &proven, Some(&self.run_as))
+        match std::fs::read_to_string(self.data.join(PROVEN)) {
+            Ok(proven) if self.is_own(&proven) => {
+                let in_use = self.data.join(IN_USE);
+                durable::write_changed(&in_use, proven.as_bytes(), Some(&self.run_as))
             }
+            Ok(_) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

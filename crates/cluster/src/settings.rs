@@ -119,6 +119,12 @@ pub fn postgresql_conf(
     Ok(text)
 }
 
+/// The line of `postgresql.conf` by which one cluster's is told from another's.
+pub(crate) fn socket_line(socket_dir: &Path) -> Result<String, BadSetting> {
+    let name = "unix_socket_directories";
+    Ok(format!("{name} = {}", quoted(name, &socket_dir.display().to_string())?))
+}
+
 /// Files of settings beside the socket that come and go without the spec.
 const INCLUDED: &[&str] = &[mode::MODE_CONF, brake::BRAKE_CONF];
 

@@ -131,3 +131,33 @@ async fn the_platforms_own_cluster_is_made_by_the_same_code() {
         cluster.connect("platform", Limits::LOOK).await.unwrap();
     }
 }
+
+/// A restored base backup has the configuration of the cluster that it was taken of: with that it
+/// would listen in the other's place, and send its WAL to the other's archive.
+#[tokio::test]
+async fn settings_of_another_cluster_are_never_fallen_back_to() {
+    let home = Home::new();
+    let source = home.running(&majors()[0], "it's").await;
+    source.keep_settings().unwrap();
+    source.stop(StopMode::Fast, PATIENCE).await.unwrap();
+    assert!(source.is_configured());
+    let copy = home.cluster(&majors()[0], "b");
+    std::fs::create_dir_all(copy.data.parent().unwrap()).unwrap();
+    howdah_cluster::copy::tree(&source.data, &copy.data, &copy.run_as, &|| false).unwrap();
+    assert!(!copy.is_configured());
+    copy.configure(&small()).await.unwrap();
+    assert!(copy.is_configured());
+    let ours = std::fs::read_to_string(copy.data.join("postgresql.conf")).unwrap();
+    assert!(!copy.fall_back().unwrap());
+    assert_eq!(std::fs::read_to_string(copy.data.join("postgresql.conf")).unwrap(), ours);
+    copy.start(PATIENCE).await.unwrap();
+    copy.keep_settings().unwrap();
+    copy.configure(&{
+        let mut other = small();
+        other.insert("work_mem".to_owned(), "5MB".to_owned());
+        other
+    })
+    .await
+    .unwrap();
+    assert!(copy.fall_back().unwrap(), "its own are");
+}
