@@ -30,6 +30,10 @@ pub enum StartError {
     /// It is not ready yet; it may still recover.
     #[error("PostgreSQL is not ready after {0:?}; it may still be recovering")]
     TooSlow(Duration),
+    /// The configuration is missing or another cluster's, as of a base backup: with that it would
+    /// listen in the other's place.
+    #[error("the data directory has no configuration of this cluster: configure it first")]
+    NotConfigured,
     /// Processes of an earlier server are still there.
     #[error("an earlier server has not ended: {0}")]
     Leftovers(Undying),
@@ -68,12 +72,30 @@ impl Cluster {
         mode: &Mode,
         patience: Duration,
     ) -> Result<Postmaster, StartError> {
-        let deadline = Instant::now() + patience;
         let begin = std::fs::metadata(&self.log).map_or(0, |meta| meta.len());
-        let mut starter = match self.postmaster() {
+        let starter = match self.postmaster() {
             Some(_) => None,
             None => Some(self.spawn_starter(mode).await?),
         };
+        self.ready(starter, begin, patience).await
+    }
+
+    /// Waits until a server that runs accepts sessions, and never starts one.
+    ///
+    /// # Errors
+    /// See [`StartError`]; [`StartError::Ended`] as well when there is none.
+    pub async fn await_ready(&self, patience: Duration) -> Result<Postmaster, StartError> {
+        let begin = std::fs::metadata(&self.log).map_or(0, |meta| meta.len());
+        self.ready(None, begin, patience).await
+    }
+
+    async fn ready(
+        &self,
+        mut starter: Option<Child>,
+        begin: u64,
+        patience: Duration,
+    ) -> Result<Postmaster, StartError> {
+        let deadline = Instant::now() + patience;
         let begun = Instant::now();
         let mut pause = POLL;
         loop {
@@ -94,6 +116,9 @@ impl Cluster {
     /// `pg_ctl` detaches the server from us. It stays only to tell when the server ends at once,
     /// and ends by itself soon after the server is ready.
     async fn spawn_starter(&self, mode: &Mode) -> Result<Child, StartError> {
+        if !self.is_configured() {
+            return Err(StartError::NotConfigured);
+        }
         self.prepare_places().map_err(StartError::Program)?;
         postmaster::clear(&self.data).await.map_err(StartError::Leftovers)?;
         // PostgreSQL leaves these when it is killed, and would take any process of the number in

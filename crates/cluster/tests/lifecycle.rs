@@ -6,7 +6,7 @@ use std::time::Duration;
 use howdah_cluster::cluster::Written;
 use howdah_cluster::connection::Limits;
 use howdah_cluster::settings::BadSetting;
-use howdah_cluster::{StopMode, postmaster};
+use howdah_cluster::{StartError, StopMode, postmaster};
 use howdah_testkit::clusters::{Home, majors, small, template, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -145,12 +145,17 @@ async fn settings_of_another_cluster_are_never_fallen_back_to() {
     std::fs::create_dir_all(copy.data.parent().unwrap()).unwrap();
     howdah_cluster::copy::tree(&source.data, &copy.data, &copy.run_as, &|| false).unwrap();
     assert!(!copy.is_configured());
+    let refused = copy.start(PATIENCE).await;
+    assert!(matches!(refused, Err(StartError::NotConfigured)), "{refused:?}");
+    let none = copy.await_ready(PATIENCE).await;
+    assert!(matches!(none, Err(StartError::Ended(_))), "{none:?}");
     copy.configure(&small()).await.unwrap();
     assert!(copy.is_configured());
     let ours = std::fs::read_to_string(copy.data.join("postgresql.conf")).unwrap();
     assert!(!copy.fall_back().unwrap());
     assert_eq!(std::fs::read_to_string(copy.data.join("postgresql.conf")).unwrap(), ours);
-    copy.start(PATIENCE).await.unwrap();
+    let started = copy.start(PATIENCE).await.unwrap();
+    assert_eq!(copy.await_ready(PATIENCE).await.unwrap(), started);
     copy.keep_settings().unwrap();
     copy.configure(&{
         let mut other = small();
