@@ -23,6 +23,8 @@ const BOUND: Duration = Duration::from_secs(300);
 pub(crate) enum Got {
     /// The file is there, PostgreSQL's own, to be moved away.
     File(PathBuf),
+    /// The same, of a segment of which only the beginning is there: so many bytes, the rest is zeros.
+    Part(PathBuf, u32),
     /// The archive has none.
     Missing,
 }
@@ -78,7 +80,7 @@ impl Fetching {
             Some(path) => Got::File(path),
             None => self.now(&name).await?,
         };
-        if matches!(got, Got::File(_)) {
+        if matches!(got, Got::File(_) | Got::Part(..)) {
             self.look_ahead(segment);
         }
         Ok(got)
@@ -92,9 +94,13 @@ impl Fetching {
             .with_context(|| format!("fetch {name} from the archive"))?;
         match fetched {
             Fetched::Missing => Ok(Got::Missing),
-            Fetched::Whole | Fetched::FromTail { .. } => {
+            Fetched::Whole => {
                 self.owner.give(&path)?;
                 Ok(Got::File(path))
+            }
+            Fetched::FromTail { valid_to } => {
+                self.owner.give(&path)?;
+                Ok(Got::Part(path, valid_to))
             }
         }
     }

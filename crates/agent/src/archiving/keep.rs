@@ -1,6 +1,7 @@
 //! What is known of one participant's WAL, and the answers to PostgreSQL's questions about it.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -176,8 +177,21 @@ impl Answers for Keep {
                 }
                 Err(error) => Answer::Error(format!("{error:#}")),
             },
-            Asked::Restore(name) => match self.fetching.fetch(name).await {
+            Asked::Restore(name) => match self.fetching.fetch(name.clone()).await {
                 Ok(Got::File(path)) => Answer::Ok(Some(path)),
+                Ok(Got::Part(path, valid)) => {
+                    let own = self.wal(&name);
+                    match tokio::task::spawn_blocking(move || unless_there(&own, &path, valid))
+                        .await
+                    {
+                        // What was streamed is never put back behind itself: PostgreSQL looks into
+                        // the archive first, also when it is promoted.
+                        Ok(Ok(None)) => Answer::Missing,
+                        Ok(Ok(Some(path))) => Answer::Ok(Some(path)),
+                        Ok(Err(error)) => Answer::Error(format!("{error:#}")),
+                        Err(error) => Answer::Error(error.to_string()),
+                    }
+                }
                 Ok(Got::Missing) => Answer::Missing,
                 // A standby asks again; any other recovery must not take this for the end of WAL.
                 Err(error) if self.histories.role == Role::Follower => {
@@ -190,6 +204,55 @@ impl Answers for Keep {
     }
 }
 
+/// None, and the fetched part is removed, when the server's own file begins with the same bytes: it
+/// has all of them and may have more. Else the fetched part.
+fn unless_there(own: &Path, part: &Path, valid: u32) -> Result<Option<PathBuf>> {
+    let begin = |path: &Path| -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(u64::from(valid)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let there = match begin(own) {
+        Ok(there) => there,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Some(part.to_owned()));
+        }
+        Err(error) => return Err(error).context("read a segment that is there already"),
+    };
+    if there != begin(part).context("read a part of a segment")? {
+        return Ok(Some(part.to_owned()));
+    }
+    std::fs::remove_file(part).context("remove a part that is not needed")?;
+    Ok(None)
+}
+
 fn names(dir: &Path) -> std::io::Result<impl Iterator<Item = String> + use<>> {
     Ok(std::fs::read_dir(dir)?.flatten().filter_map(|entry| entry.file_name().into_string().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g20_a_part_of_the_archive_never_takes_the_place_of_what_was_streamed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (own, part) = (dir.path().join("own"), dir.path().join("part"));
+        let offered = |streamed: Option<&[u8]>, archived: &[u8]| {
+            let _ = std::fs::remove_file(&own);
+            if let Some(streamed) = streamed {
+                std::fs::write(&own, streamed).expect("write");
+            }
+            std::fs::write(&part, [archived, &[0; 4]].concat()).expect("write");
+            let valid = u32::try_from(archived.len()).expect("small");
+            unless_there(&own, &part, valid).expect("both can be read").is_some()
+        };
+        assert!(offered(None, b"abc"), "there is nothing yet");
+        assert!(!offered(Some(b"abcdef"), b"abc"), "more was streamed");
+        assert!(!offered(Some(b"abc"), b"abc"));
+        assert!(!part.exists());
+        assert!(offered(Some(b"ab\0\0"), b"abc"), "the archive has more");
+        assert!(offered(Some(b"ab"), b"abc"), "the archive has more");
+        assert!(offered(Some(b"xyzdef"), b"abc"), "an old file that is to be used anew");
+    }
 }
