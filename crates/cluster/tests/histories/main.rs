@@ -6,6 +6,7 @@ mod recovery;
 mod repair;
 mod standbys;
 
+use std::path::Path;
 use std::time::Duration;
 
 use howdah_cluster::connection::Limits;
@@ -67,4 +68,10 @@ async fn running(home: &Home, installed: &Installed, name: &str, more: &[(&str, 
     cluster.configure(&with(more)).await.unwrap();
     cluster.start(PATIENCE).await.unwrap();
     cluster
+}
+
+/// A command that waits for a file, and not longer than the test's directory is there.
+fn until_there(go: &Path) -> String {
+    let home = go.parent().unwrap().display();
+    format!("until test -f {} || ! test -d {home}; do sleep 0.02; done", go.display())
 }

@@ -175,13 +175,10 @@ async fn a_recovery_lets_nobody_in_and_shows_how_far_it_is() {
     let copy = bed.restored("r").await;
     // A command that waits until the test lets it go on.
     let go = bed.home.path().join("go");
-    let wait = howdah_cluster::commands::argument(&go.display().to_string());
+    let wait = until_there(&go);
     let mode = match bed.mode(RecoveryTarget::End) {
         Mode::Recover(recovery) => Mode::Recover(Recovery {
-            restore_command: format!(
-                "until test -f {wait}; do sleep 0.02; done; {}",
-                recovery.restore_command
-            ),
+            restore_command: format!("{wait}; {}", recovery.restore_command),
             ..recovery
         }),
         _ => unreachable!(),
@@ -255,7 +252,7 @@ async fn g1_a_recovery_that_is_killed_while_it_ends_has_neither_more_nor_less() 
             // The end is written, and the server is not in production yet.
             let copy = bed.restored(&format!("late{}", timeline.is_some())).await;
             let go = bed.home.path().join("go");
-            let wait = format!("until test -f {}; do sleep 0.02; done", go.display());
+            let wait = until_there(&go);
             copy.configure(&with(&[("recovery_end_command", &wait)])).await.unwrap();
             let log = || std::fs::read_to_string(&copy.log).unwrap_or_default();
             let begun = copy.start_as(&mode, Duration::from_millis(100)).await;

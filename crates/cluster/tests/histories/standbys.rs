@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use howdah_cluster::cluster::Written;
 use howdah_cluster::databases::{Databases, Look, Wanted};
-use howdah_cluster::{Standby, Standing, StopMode};
+use howdah_cluster::{Recovery, RecoveryTarget, Standby, Standing, StopMode};
 use howdah_model::agent::{CredentialOf, CredentialSpec};
 use howdah_testkit::clusters::{Tenant, majors, until, verifier};
 use tokio::time::Instant;
@@ -284,5 +284,52 @@ async fn g29_what_was_promoted_can_be_copied_and_followed_again() {
         follower.promote(&reads, PATIENCE).await.unwrap();
         assert_eq!(follower.position(&reads).await.unwrap().tli.0, 3);
         reads.run("insert into t values (5)").await.unwrap();
+    }
+}
+
+/// Whoever is told that it is a leader now may find its follower down, or killed while it was
+/// promoted: it then recovers to the end.
+#[tokio::test]
+async fn g20_a_follower_that_is_down_or_killed_while_it_is_promoted_becomes_a_leader_all_the_same()
+{
+    for major in majors() {
+        for killed in [false, true] {
+            let home = Home::new();
+            let (leader, follower) = pair(&home, &major).await;
+            run(&leader, "insert into t values (1)").await;
+            let all = "select count(*) from t";
+            until("it has the row", || async { number(&follower, all).await == 1 }).await;
+            if killed {
+                let wait = until_there(&home.path().join("go"));
+                let hang = with(&[("recovery_end_command", &wait)]);
+                follower.configure(&hang).await.unwrap();
+                let connection = session(&follower).await;
+                follower.reload(&connection).await.unwrap();
+                let setting = "select count(*) from pg_settings \
+                     where name = 'recovery_end_command' and setting <> ''";
+                until("it is told", || async { number(&follower, setting).await == 1 }).await;
+                let soon = Duration::from_millis(300);
+                follower.promote(&connection, soon).await.unwrap_err();
+                until("it ends", || async { !follower.data.join("standby.signal").exists() }).await;
+                kill(&follower).await;
+                follower.configure(&small()).await.unwrap();
+            } else {
+                follower.stop(StopMode::Fast, PATIENCE).await.unwrap();
+            }
+            let mode = Mode::Recover(Recovery {
+                restore_command: "false".to_owned(),
+                target: RecoveryTarget::End,
+                timeline: None,
+            });
+            for _ in 0..2 {
+                start_as(&follower, &mode).await;
+                run(&follower, "insert into t values (2)").await;
+                kill(&follower).await;
+            }
+            start_as(&follower, &mode).await;
+            assert_eq!(number(&follower, all).await, 3);
+            let connection = session(&follower).await;
+            assert_eq!(follower.position(&connection).await.unwrap().tli.0, 2);
+        }
     }
 }
