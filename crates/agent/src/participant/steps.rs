@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use howdah_cluster::connection::SqlError;
 use howdah_cluster::databases::{Databases, Look};
+use howdah_cluster::postmaster::Phase;
 use howdah_cluster::settings::BadSetting;
 use howdah_cluster::{StartError, StopMode, Template};
 use howdah_model::agent::{InstanceState, ParticipantSpec};
@@ -134,7 +135,8 @@ impl Participant {
         let control = self.cluster.control_data().await.context("read the control file")?;
         self.board.update(self.id, |one| {
             one.instance = InstanceState::Down;
-            one.position = Some(Position {
+            // After a crash the last checkpoint is not the end of what it wrote.
+            one.position = control.state.is_stopped().then(|| Position {
                 at: clock::now(),
                 tli: control.tli,
                 lsn: control.checkpoint,
@@ -211,6 +213,13 @@ impl Participant {
         Ok(())
     }
 
+    /// Whether it leads and runs, and its history has no base backup yet.
+    fn lacks_backup(&self) -> bool {
+        let is_ready = self.cluster.postmaster().is_some_and(|server| server.phase == Phase::Ready);
+        let seen = self.board.one(self.id).and_then(|one| one.protected);
+        is_ready && seen.is_some_and(|protected| protected.backup.is_none())
+    }
+
     /// What was written last goes to the archive before the data goes: the database may be wanted
     /// back. An archive that is away is waited for, but not for ever.
     pub(super) async fn remove(&mut self, spec: &ParticipantSpec) -> Result<()> {
@@ -218,9 +227,12 @@ impl Participant {
         self.databases = None;
         self.ready_since = None;
         self.standing = None;
+        let since = *self.removing.get_or_insert_with(Instant::now);
+        if self.lacks_backup() && since.elapsed() < LAST_WAL {
+            bail!("its first base backup is not complete yet, without which nothing comes back");
+        }
         if let Some(archiving) = &mut self.archiving {
             self.cluster.stop(StopMode::Fast, STOP).await?;
-            let since = *self.removing.get_or_insert_with(Instant::now);
             match archiving.finish().await {
                 Ok(()) => self.archiving = None,
                 Err(error) if since.elapsed() < LAST_WAL => {
