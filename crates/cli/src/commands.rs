@@ -6,6 +6,7 @@ mod addons;
 mod addons_attach;
 mod addons_create;
 mod addons_destroy;
+mod addons_upgrade;
 mod addons_wait;
 mod apps;
 mod apps_change;
@@ -43,6 +44,7 @@ const FAMILIES: &[&[Command]] = &[
     access::COMMANDS,
     addons::COMMANDS,
     addons_create::COMMANDS,
+    addons_upgrade::COMMANDS,
     addons_wait::COMMANDS,
     addons_attach::COMMANDS,
     addons_destroy::COMMANDS,

@@ -174,8 +174,8 @@ impl Engine {
 
     async fn turn_of_kind(&self, claimed: &Stored, token: Uuid) -> Option<Rest> {
         use howdah_model::operation::{
-            destroy::Destroy, promote::Promote, provision::Provision, reset::Reset,
-            unfollow::Unfollow,
+            change_plan::ChangePlan, destroy::Destroy, promote::Promote, provision::Provision,
+            reset::Reset, unfollow::Unfollow,
         };
         match claimed.kind {
             Kind::Participant => self.turn::<Participant>(claimed, token).await,
@@ -184,6 +184,7 @@ impl Engine {
             Kind::Reset => self.turn::<Reset>(claimed, token).await,
             Kind::Promote => self.turn::<Promote>(claimed, token).await,
             Kind::Unfollow => self.turn::<Unfollow>(claimed, token).await,
+            Kind::ChangePlan => self.turn::<ChangePlan>(claimed, token).await,
             Kind::Destroy => self.turn::<Destroy>(claimed, token).await,
         }
     }

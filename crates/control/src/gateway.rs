@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use howdah_model::ids::DatabaseId;
 use howdah_model::pool::PoolReport;
 use reqwest::{Client, Response};
 
@@ -25,6 +26,15 @@ pub enum Away {
     /// It did not answer in time, or not what was asked for; with what went wrong.
     #[error("{0}")]
     Silent(String),
+}
+
+/// What is read of how sessions stand to a move.
+#[derive(Debug, serde::Deserialize)]
+struct Standings {
+    /// Whether all processes have answered.
+    done: bool,
+    /// The sessions for which the server must not go away yet.
+    blockers: Vec<serde::de::IgnoredAny>,
 }
 
 impl From<reqwest::Error> for Away {
@@ -64,6 +74,20 @@ impl GatewayAdmin {
     /// When it does not answer in time.
     pub async fn metrics(&self) -> Result<String, Away> {
         Ok(self.get("metrics").await?.text().await?)
+    }
+
+    /// Whether none of its sessions has anything at the server of a database that is held, in all
+    /// of its processes.
+    ///
+    /// # Errors
+    /// When it does not answer in time, or does not know of all processes.
+    pub async fn is_quiet(&self, database: DatabaseId) -> Result<bool, Away> {
+        let said: Standings =
+            self.get(&format!("databases/{database}/sessions")).await?.json().await?;
+        if !said.done {
+            return Err(Away::Silent("one of its processes does not answer".to_owned()));
+        }
+        Ok(said.blockers.is_empty())
     }
 
     async fn get(&self, what: &str) -> Result<Response, Away> {

@@ -1,6 +1,7 @@
 //! What people asked for and what takes time: what each operation sees, and what it does.
 
 mod attach;
+mod change_plan;
 mod destroy;
 mod place;
 mod promote;
@@ -67,7 +68,7 @@ async fn feel_one(control: &Control, conn: &mut Connection, id: OperationId) -> 
             let arguments = serde_json::from_value::<Arguments>(asked.arguments.clone());
             arguments.context("read what the database is to be made from")?.copy
         }
-        Kind::Reset | Kind::Promote | Kind::Unfollow | Kind::Destroy => None,
+        Kind::Reset | Kind::Promote | Kind::Unfollow | Kind::ChangePlan | Kind::Destroy => None,
     };
     Ok(Facts { asked, database: DatabaseFacts::new(control, placed), released, copy })
 }

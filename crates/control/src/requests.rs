@@ -20,6 +20,7 @@ pub mod following;
 pub mod keys;
 pub mod lineage;
 pub mod moves;
+pub mod plans;
 pub mod pools;
 pub mod progress;
 pub mod protection;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::machine::{Kind, Machine, Undo};
 use crate::operation::{
-    destroy::Destroy, promote::Promote, provision::Provision, reset::Reset, unfollow::Unfollow,
+    change_plan::ChangePlan, destroy::Destroy, promote::Promote, provision::Provision,
+    reset::Reset, unfollow::Unfollow,
 };
 use crate::{database::Database, participant::Participant};
 
@@ -36,6 +37,7 @@ pub fn lines(kind: Kind) -> Vec<Line> {
         Kind::Reset => of::<Reset>(),
         Kind::Promote => of::<Promote>(),
         Kind::Unfollow => of::<Unfollow>(),
+        Kind::ChangePlan => of::<ChangePlan>(),
         Kind::Destroy => of::<Destroy>(),
     }
 }

@@ -42,6 +42,8 @@ pub enum Kind {
     Promote,
     /// The operation that makes a follower a database of its own.
     Unfollow,
+    /// The operation that changes a database's plan.
+    ChangePlan,
     /// The operation that removes a database.
     Destroy,
 }

@@ -1,6 +1,7 @@
 //! Operations: what people ask for and what takes time. Each is a small machine of its own with
 //! deadlines and an undo; the supervisors (participant, database) bring the effects about.
 
+pub mod change_plan;
 pub mod destroy;
 pub mod promote;
 pub mod provision;
@@ -37,6 +38,8 @@ pub enum Operation {
     Promote,
     /// Make a follower a database of its own.
     Unfollow,
+    /// Give a database another plan.
+    ChangePlan,
     /// Remove a database.
     Destroy,
 }
@@ -50,6 +53,7 @@ impl Operation {
             Self::Reset => Kind::Reset,
             Self::Promote => Kind::Promote,
             Self::Unfollow => Kind::Unfollow,
+            Self::ChangePlan => Kind::ChangePlan,
             Self::Destroy => Kind::Destroy,
         }
     }
@@ -116,17 +120,20 @@ pub enum Admission {
 #[must_use]
 pub fn admit(running: Operation, new: Operation) -> Admission {
     use Admission::{Refused, Supersedes, Together};
-    use Operation::{Destroy, Promote, Provision, Reset, Unfollow};
+    use Operation::{ChangePlan, Destroy, Promote, Provision, Reset, Unfollow};
     match (running, new) {
         (Destroy, _) => Refused("it is being destroyed"),
-        (Provision | Reset | Promote | Unfollow, Destroy) => Supersedes,
+        (Provision | Reset | Promote | Unfollow | ChangePlan, Destroy) => Supersedes,
         (_, Provision) => Refused("it exists already"),
-        (Provision, Reset | Unfollow) => Refused("it is still being made"),
-        (Provision | Reset, Promote) => Together,
-        (Reset, Reset | Unfollow) => Refused("it is being reset already"),
+        (Provision, Reset | Unfollow | ChangePlan) => Refused("it is still being made"),
+        (Provision | Reset | ChangePlan, Promote) | (Promote, ChangePlan) => Together,
+        (Reset, Reset | Unfollow | ChangePlan) => Refused("it is being reset already"),
         (Promote, Reset | Unfollow) => Together,
-        (Unfollow, Reset | Promote) => Refused("it is being made a database of its own"),
+        (Unfollow, Reset | Promote | ChangePlan) => {
+            Refused("it is being made a database of its own")
+        }
         (Unfollow, Unfollow) => Refused("it is being unfollowed already"),
+        (ChangePlan, Reset | Unfollow | ChangePlan) => Refused("its plan is being changed"),
         (Promote, Promote) => Refused("it is being promoted already"),
     }
 }

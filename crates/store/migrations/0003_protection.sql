@@ -15,6 +15,8 @@ alter table participants
     -- How many base backups and drills were asked for beside the schedule.
     add column backups integer not null default 0,
     add column drills integer not null default 0,
+    -- Whether its server shall run.
+    add column run text not null default 'up',
     add constraint participants_leader_check check ((role = 'follower') = (leader_id is not null));
 create index on participants (timeline_id);
 

@@ -36,6 +36,7 @@ pub mod routes;
 pub mod servers;
 pub mod ssh_keys;
 pub mod stages;
+pub mod succession;
 pub mod timelines;
 pub mod tokens;
 pub mod transitions;

@@ -4,8 +4,8 @@ use howdah_model::agent::Incarnation;
 use howdah_model::ids::{AccountId, AppId, DatabaseId, OperationId};
 use howdah_model::machine::Kind;
 use howdah_model::operation::{
-    self, Admission, Outcome, destroy::Destroy, promote::Promote, provision::Provision,
-    reset::Reset, unfollow::Unfollow,
+    self, Admission, Outcome, change_plan::ChangePlan, destroy::Destroy, promote::Promote,
+    provision::Provision, reset::Reset, unfollow::Unfollow,
 };
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
@@ -161,6 +161,7 @@ async fn insert_machine(tx: &mut Tx, new: &New, now: Timestamp) -> Result<()> {
         Kind::Reset => machines::insert::<Reset>(tx, id, why, now).await,
         Kind::Promote => machines::insert::<Promote>(tx, id, why, now).await,
         Kind::Unfollow => machines::insert::<Unfollow>(tx, id, why, now).await,
+        Kind::ChangePlan => machines::insert::<ChangePlan>(tx, id, why, now).await,
         Kind::Destroy => machines::insert::<Destroy>(tx, id, why, now).await,
         Kind::Participant | Kind::Database => unreachable!("a supervisor is no operation"),
     }

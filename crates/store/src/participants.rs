@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use howdah_model::agent::{Epoch, Revision, Role, Wanted};
+use howdah_model::agent::{Epoch, Revision, Role, Run, Wanted};
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
 use howdah_model::participant::{self, State};
 use howdah_model::plan::Plan;
@@ -32,6 +32,8 @@ pub struct Participant {
     pub role: Role,
     /// Whether it shall exist.
     pub wanted: Wanted,
+    /// Whether its server shall run.
+    pub run: Run,
     /// Fences an older leader.
     pub epoch: Epoch,
     /// Grows with every change of anything that the agent is told.
@@ -80,6 +82,7 @@ impl FromRow<'_, PgRow> for Participant {
             timeline_id: row.id("timeline_id")?,
             role: row.named("role")?,
             wanted: row.named("wanted")?,
+            run: row.named("run")?,
             epoch: Epoch(row.try_get::<i32, _>("epoch")?.unsigned_abs()),
             revision: Revision(row.try_get("revision")?),
             major: row.major("major")?,

@@ -6,7 +6,7 @@ use howdah_model::ids::{DatabaseId, ParticipantId};
 use jiff::Timestamp;
 
 use crate::column::at;
-use crate::connection::Tx;
+use crate::connection::{Connection, Tx};
 use crate::error::Result;
 
 /// A stage of a planned move.
@@ -50,6 +50,23 @@ pub async fn set(tx: &mut Tx, database: DatabaseId, stage: Stage, until: Timesta
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// The name of the stage that a database is in at a time, `prepare` or `hold`; none when it is in
+/// none.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn named(
+    conn: &mut Connection,
+    database: DatabaseId,
+    now: Timestamp,
+) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("select stage from stages where database_id = $1 and until > $2")
+        .bind(database.0)
+        .bind(at(now))
+        .fetch_optional(conn)
+        .await?)
 }
 
 /// Ends a database's stage. `false` when it was in none.

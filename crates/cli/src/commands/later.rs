@@ -4,9 +4,7 @@
 /// Their names, aliases included.
 const NAMES: &[&str] = &[
     "addons:docs",
-    "addons:downgrade",
     "addons:open",
-    "addons:upgrade",
     "certs",
     "clips",
     "data:maintenances",

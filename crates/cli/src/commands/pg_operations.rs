@@ -34,7 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
 
 /// An operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Operation {
+pub(super) struct Operation {
     id: String,
     kind: String,
     state: String,
@@ -54,6 +54,17 @@ struct Operation {
 }
 
 impl Operation {
+    /// Whether it came to that.
+    pub(super) fn is(&self, outcome: &str) -> bool {
+        self.outcome == outcome
+    }
+
+    /// Why it turned back, or else why it is where it is.
+    pub(super) fn story(&self) -> String {
+        let turned = self.transitions.iter().rfind(|one| one.to == "undoing");
+        turned.map_or_else(|| self.why(), |one| one.reason.clone())
+    }
+
     /// What people want to know first: what stands in its way, or why it is where it is.
     fn why(&self) -> String {
         let error = self.last_error.as_ref().filter(|_| self.finished_at.is_none());
@@ -153,6 +164,19 @@ pub(super) async fn last_word(session: &Session, app: &str, addon: &str) -> Opti
         session.get(&["howdah", "v1", "apps", app, "operations"]).await.ok()?;
     let newest = operations.into_iter().find(|one| one.addon.id == addon)?;
     newest.last_error.or(newest.reason)
+}
+
+/// The newest operation on an add-on, with its steps.
+pub(super) async fn newest(
+    session: &Session,
+    app: &str,
+    addon: &str,
+) -> Result<Option<Operation>, Failure> {
+    let all: Vec<Operation> = session.get(&["howdah", "v1", "apps", app, "operations"]).await?;
+    match all.into_iter().find(|one| one.addon.id == addon) {
+        Some(one) => session.get(&["howdah", "v1", "operations", &one.id]).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The id that a few letters mean, among the operations of the app.

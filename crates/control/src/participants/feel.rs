@@ -1,6 +1,6 @@
 //! What the supervisor of a participant sees.
 
-use howdah_model::agent::{InstanceState, ParticipantObservation, Wanted};
+use howdah_model::agent::{InstanceState, ParticipantObservation, Run, Wanted};
 use howdah_model::participant::{Disruption, Instance, Seen, Spec, State};
 use howdah_store::participants::Participant as Row;
 use jiff::Timestamp;
@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use crate::servers::sightings::Sighting;
 
 pub(super) fn seen(row: &Row, last: Option<&Sighting>, state: State, now: Timestamp) -> Seen {
-    let expected = row.expected_disruption_until.is_some_and(|until| now < until);
+    let announced = row.expected_disruption_until.is_some_and(|until| now < until);
+    let expected = announced || row.run == Run::Stopped;
     Seen {
         wanted: row.wanted,
         instance: instance(row, last.filter(|last| last.is_fresh(now))),

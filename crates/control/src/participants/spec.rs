@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, ParticipantSpec, Source, Run};
+use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, ParticipantSpec, Source};
 use howdah_model::ids::ParticipantId;
 use howdah_model::name::DatabaseName;
 use howdah_model::plan::{Catalogue, Plan};
@@ -58,7 +58,7 @@ fn spec(
         revision: row.revision,
         wanted: row.wanted,
         role: row.role,
-        run: Run::Up,
+        run: row.run,
         source: row.source.clone().map_or(Source::Empty, Source::Timeline),
         leader: leader.filter(|leader| leader.server_id == row.server_id).map(|leader| leader.id),
         protection: protection(row, catalogue),

@@ -315,23 +315,6 @@ pub async fn rename(
     Ok(addon)
 }
 
-/// Changes an add-on's plan: the same plan is granted, every other is not offered yet.
-///
-/// # Errors
-/// [`Error::Invalid`] when there is no such plan, or it is another than the add-on has.
-pub fn change_plan(addon: &Addon, wanted: &str) -> Result<()> {
-    check_owned(addon)?;
-    let wanted = plan::find(wanted)?;
-    if wanted == addon.plan {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "Changing the plan of {} from {} to {wanted} is not offered yet. Create a database of the \
-         new plan, copy the data with `pg_dump` and `pg_restore`, and promote it.",
-        addon.name, addon.plan
-    )))
-}
-
 /// Destroys a database: takes it from its apps and begins its removal. Waits a moment for it.
 ///
 /// # Errors

@@ -87,7 +87,7 @@ fn by(who: Option<String>) -> String {
 
 fn is_told_by_a_release(kind: Kind) -> bool {
     match kind {
-        Kind::Provision | Kind::Promote => true,
+        Kind::Provision | Kind::Promote | Kind::ChangePlan => true,
         Kind::Reset | Kind::Unfollow | Kind::Destroy => false,
     }
 }
@@ -98,6 +98,7 @@ fn verb(kind: Kind) -> &'static str {
         Kind::Reset => "Reset",
         Kind::Unfollow => "Unfollow",
         Kind::Promote => "Promote",
+        Kind::ChangePlan => "Update",
         Kind::Destroy => "Destroy",
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use howdah_control::requests::plans::{self, Changed};
 use howdah_control::requests::{Noun, addons};
 use howdah_model::plan::{DEFAULT, PLANS, SERVICE};
 use howdah_model::version::{Major, Version};
@@ -180,13 +181,22 @@ pub(crate) async fn update(
     Body(update): Body<Update>,
 ) -> Result<Json<Value>> {
     let (_, mut addon) = of_app(&web, &caller, &app, &addon).await?;
+    let mut message = None;
     if let Some(plan) = update.plan {
-        addons::change_plan(&addon, plan.text())?;
+        let changed = plans::change(web.control(), caller.id(), &addon, plan.text()).await?;
+        message = match changed {
+            Changed::Already => None,
+            Changed::Begun(message) => Some(message),
+        };
     }
     if let Some(name) = update.name {
         addon = addons::rename(web.control(), caller.id(), &addon, &name).await?;
     }
-    Ok(Json(shown(&web, &caller, &addon).await?))
+    let mut shown = shown(&web, &caller, &addon).await?;
+    if let Some(message) = message {
+        shown["provision_message"] = message.into();
+    }
+    Ok(Json(shown))
 }
 
 /// Whether an add-on that other apps use may go.
