@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use howdah_model::agent::{Source, Wanted};
+use howdah_model::agent::{InstanceState, Role, Source, Wanted};
 use howdah_model::ids::{DatabaseId, OperationId, ParticipantId};
 use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::operation::change_plan::Arguments;
 use howdah_model::operation::{Operation, Outcome};
 use howdah_store::databases::Database;
 use howdah_store::operations::Operation as Row;
@@ -34,6 +35,7 @@ impl Watchman {
             none(ground, EVER).await;
         }
         one_home_for_each(ground);
+        one_writer_for_each(ground);
     }
 
     /// No database is lost without a destroy, an undo or a reset.
@@ -118,8 +120,26 @@ async fn check_outcome(ground: &Ground, asked: &Row) {
         (Operation::Unfollow, Outcome::Undone) => {
             assert!(database.adopts.is_none(), "{name} was changed by what was undone");
         }
+        (Operation::ChangePlan, Outcome::Done) => {
+            assert!(going || database.plan.name == "standard-4", "{name} has another plan");
+            assert!(going || there.is_some(), "{name} has moved and is not there");
+            assert!(going || released(ground, asked.id).await, "{name} has no release");
+            assert!(going || database.participant_id == Some(next(asked)), "{name} has not moved");
+        }
+        (Operation::ChangePlan, Outcome::Undone) => {
+            assert_ne!(database.participant_id, Some(next(asked)), "{name} was moved all the same");
+            let left = ground.agent.world().housed.contains_key(&next(asked));
+            assert!(!left, "something is left of what was undone");
+        }
         (Operation::Destroy, Outcome::Undone) => panic!("a destroy is never undone"),
     }
+}
+
+/// Where a change of plan moves the database to.
+fn next(asked: &Row) -> ParticipantId {
+    let arguments: Arguments =
+        serde_json::from_value(asked.arguments.clone()).expect("the arguments of a change of plan");
+    arguments.next
 }
 
 async fn get(ground: &Ground, id: DatabaseId) -> Database {
@@ -127,15 +147,19 @@ async fn get(ground: &Ground, id: DatabaseId) -> Database {
     databases::get(&mut conn, id).await.expect("get a database").expect("it is there")
 }
 
-/// The database that a participant has by a name.
+/// The database that a participant has by a name, or had before it moved on in the same history.
 async fn housed_in(ground: &Ground, at: ParticipantId, name: &DatabaseName) -> Database {
-    let (id,): (Uuid,) =
-        sqlx::query_as("select id from databases where participant_id = $1 and name = $2")
-            .bind(at.0)
-            .bind(name.as_str())
-            .fetch_one(&ground.pool)
-            .await
-            .expect("find a database");
+    let (id,): (Uuid,) = sqlx::query_as(
+        "select d.id from databases d join participants p on p.id = d.participant_id
+         where d.name = $2 and p.timeline_id = (select timeline_id from participants where id = $1)
+           and (p.id = $1 or d.follows_id is null)
+         order by p.id = $1 desc limit 1",
+    )
+    .bind(at.0)
+    .bind(name.as_str())
+    .fetch_one(&ground.pool)
+    .await
+    .unwrap_or_else(|error| panic!("find {name} in {at}: {error}"));
     get(ground, DatabaseId(id)).await
 }
 
@@ -192,6 +216,11 @@ const ALWAYS: &str = "
     from participants p
     where not p.shared and not p.pooled and p.wanted = 'present'
       and not exists (select from databases d where d.participant_id = p.id)
+      and not exists (select from operations o
+                      where o.kind = 'change_plan' and o.finished_at is null
+                        and (o.arguments ->> 'next' = p.id::text
+                             or p.id::text in (select n.source ->> 'beside' from participants n
+                                               where n.id::text = o.arguments ->> 'next')))
     union all
     select 'two unfinished operations of a kind', database_id || kind
     from operations where finished_at is null group by database_id, kind having count(*) > 1
@@ -202,9 +231,11 @@ const ALWAYS: &str = "
     select 'a follower is to follow what is not wanted', f.id::text
     from participants f join participants l on l.id = f.leader_id
     where f.wanted = 'present' and l.wanted = 'absent'
+      and not exists (select from operations o
+                      where o.kind = 'change_plan' and o.arguments ->> 'next' = f.id::text)
     union all
     select 'a history has two leaders', timeline_id::text
-    from participants where role = 'leader' and removed_at is null
+    from participants where role = 'leader' and removed_at is null and run = 'up'
     group by timeline_id having count(*) > 1
     union all
     select 'a history that is led is to be erased', t.id::text
@@ -227,7 +258,7 @@ const EVER: &str = "
     union all
     select 'an operation wrote its release twice', operation_id::text
     from releases r join operations o on o.id = r.operation_id
-    where o.kind = 'provision' group by operation_id having count(*) > 1
+    where o.kind in ('provision', 'change_plan') group by operation_id having count(*) > 1
     union all
     select 'a state was left that the machine was not in', machine_id || ' ' || kind || ' ' || said
     from (select machine_id, kind, from_state || ' -> ' || to_state as said, from_state,
@@ -267,6 +298,20 @@ fn one_home_for_each(ground: &Ground) {
     let own = world.housed.values().filter(|one| one.spec.source == Source::Empty);
     for name in own.flat_map(|one| one.databases.keys()) {
         assert!(seen.insert(name.clone()), "{name} is in two participants");
+    }
+}
+
+/// No two servers write the same history at the same time.
+fn one_writer_for_each(ground: &Ground) {
+    let world = ground.agent.world();
+    let mut seen = HashSet::new();
+    let writers = world.housed.values().filter(|one| {
+        !one.follows
+            && one.spec.role == Role::Leader
+            && matches!(one.instance, InstanceState::Answering | InstanceState::Silent)
+    });
+    for one in writers {
+        assert!(seen.insert(one.spec.timeline), "two write the history {}", one.spec.timeline);
     }
 }
 

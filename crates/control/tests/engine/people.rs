@@ -3,11 +3,11 @@
 use howdah_control::clock::Clock as _;
 use howdah_control::{keyring::Keyring, scram};
 use howdah_model::agent::{Incarnation, Wanted};
-use howdah_model::ids::{AppId, CredentialId, DatabaseId, OperationId};
+use howdah_model::ids::{AppId, CredentialId, DatabaseId, OperationId, ParticipantId};
 use howdah_model::name::AttachmentName;
-use howdah_model::operation::Operation;
 use howdah_model::operation::promote::Arguments;
 use howdah_model::operation::provision::{self, Copied, How};
+use howdah_model::operation::{Operation, change_plan};
 use howdah_model::plan;
 use howdah_model::protection::Until;
 use howdah_model::secret::Secret;
@@ -132,6 +132,7 @@ impl Ground {
         match kind {
             Operation::Unfollow => row.follows.is_some(),
             Operation::Reset | Operation::Promote => row.follows.is_none(),
+            Operation::ChangePlan => row.follows.is_none() && !row.plan.shares_participant(),
             Operation::Destroy => {
                 lineage::followers(tx, database).await.expect("list followers").is_empty()
             }
@@ -150,6 +151,11 @@ impl Ground {
             Operation::Promote => serde_json::to_value(Arguments {
                 attachment: "DATABASE".parse().expect("a name"),
                 namespace: None,
+            })
+            .expect("arguments"),
+            Operation::ChangePlan => serde_json::to_value(change_plan::Arguments {
+                plan: "standard-4".to_owned(),
+                next: ParticipantId::new(),
             })
             .expect("arguments"),
             Operation::Provision | Operation::Reset | Operation::Unfollow | Operation::Destroy => {

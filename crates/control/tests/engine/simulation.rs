@@ -201,7 +201,8 @@ impl Simulation {
             0..30 => Operation::Reset,
             30..50 => return self.somebody_wants_a_copy(app).await,
             50..65 => return self.somebody_unfollows(app).await,
-            65..75 => Operation::Promote,
+            65..70 => return self.somebody_wants_another_plan(app).await,
+            70..75 => Operation::Promote,
             75..85 => Operation::Destroy,
             _ if ask < 90 => return self.somebody_changes_their_mind().await,
             _ => Operation::Reset,
@@ -230,6 +231,15 @@ impl Simulation {
         let Some(follower) = self.ground.chance.pick(&followers).copied() else { return };
         let asked = self.ground.ask(Operation::Unfollow, follower, app).await;
         self.log.push(format!("ask to unfollow {follower}: {asked:?}"));
+    }
+
+    async fn somebody_wants_another_plan(&mut self, app: AppId) {
+        let such = "follows_id is null and plan like 'standard%'";
+        let Some(some) = self.ground.chance.pick(&self.available(such).await).copied() else {
+            return;
+        };
+        let asked = self.ground.ask(Operation::ChangePlan, some, app).await;
+        self.log.push(format!("ask for another plan of {some}: {asked:?}"));
     }
 
     /// Databases that are available and of which something holds.

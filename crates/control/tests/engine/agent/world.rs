@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use howdah_model::agent::{
     DatabaseLook, DatabaseObservation, DatabaseSpec, Epoch, Incarnation, Installed, InstanceState,
-    ParticipantObservation, ParticipantSpec, Refusal, Revision, Role, ServerObservation, Source,
-    Wanted,
+    ParticipantObservation, ParticipantSpec, Refusal, Revision, Role, Run, ServerObservation,
+    Source, Wanted,
 };
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
+use howdah_model::lsn::{Lsn, Tli};
 use howdah_model::name::{DatabaseName, RoleName};
-use howdah_model::protection::{Following, FollowingBy};
+use howdah_model::protection::{Following, FollowingBy, Position};
 use howdah_model::version::{Major, Version};
 use jiff::Timestamp;
 
@@ -56,6 +57,10 @@ pub(crate) struct Housed {
     pub(crate) databases: BTreeMap<DatabaseName, Kept>,
     /// Whether it replays another's history.
     pub(crate) follows: bool,
+    /// Where it is in its history.
+    pub(crate) lsn: u64,
+    /// Whether its server was stopped in order and not started since.
+    pub(crate) in_order: bool,
     /// Databases whose owner was succeeded.
     pub(crate) adopted: BTreeSet<DatabaseName>,
 }
@@ -78,6 +83,8 @@ pub(crate) struct World {
     pub(crate) puts: usize,
     /// What the leader of each timeline had the last time.
     pub(crate) archive: BTreeMap<TimelineId, BTreeMap<DatabaseName, Kept>>,
+    /// Where the history of each timeline ends.
+    pub(crate) ends: BTreeMap<TimelineId, u64>,
     /// Timelines whose archive was erased.
     pub(crate) erased: Vec<TimelineId>,
     /// Whoever sends these a spec never gets an answer.
@@ -98,6 +105,7 @@ impl World {
             events: Vec::new(),
             puts: 0,
             archive: BTreeMap::new(),
+            ends: BTreeMap::new(),
             erased: Vec::new(),
             deaf: BTreeSet::new(),
         }
@@ -144,7 +152,8 @@ impl World {
     fn lags(&self, one: &Housed) -> bool {
         one.spec.role == Role::Follower
             && one.instance == InstanceState::Answering
-            && self.archive.get(&one.spec.timeline).is_some_and(|there| *there != one.databases)
+            && (self.archive.get(&one.spec.timeline).is_some_and(|there| *there != one.databases)
+                || self.ends.get(&one.spec.timeline).is_some_and(|end| *end > one.lsn))
     }
 
     pub(super) fn work(&mut self, id: ParticipantId) {
@@ -156,9 +165,11 @@ impl World {
             }
         };
         self.step(id, history);
-        let Some(one) = self.housed.get(&id) else { return };
-        if one.made && !one.follows && one.spec.role == Role::Leader {
+        let Some(one) = self.housed.get_mut(&id) else { return };
+        if one.made && !one.follows && one.spec.role == Role::Leader && one.spec.run == Run::Up {
+            one.lsn += 1;
             self.archive.insert(one.spec.timeline, one.databases.clone());
+            self.ends.insert(one.spec.timeline, one.lsn);
         }
     }
 
@@ -172,7 +183,8 @@ impl World {
                 return;
             }
             let spec = Arc::clone(&one.spec);
-            if !one.follows {
+            // What stands still has left its databases to another.
+            if !one.follows && one.spec.run == Run::Up {
                 let dropped = |name| Event { at: id, name, what: Happened::Dropped };
                 self.events.extend(one.databases.keys().cloned().map(dropped));
             }
@@ -180,6 +192,14 @@ impl World {
             self.bury(&spec);
             return;
         }
+        if one.spec.run == Run::Stopped {
+            let timeline = one.spec.timeline;
+            if let Some(end) = one.stand_still() {
+                self.ends.insert(timeline, end);
+            }
+            return;
+        }
+        one.in_order = false;
         match one.instance {
             InstanceState::Making => {
                 one.made = true;
@@ -198,6 +218,7 @@ impl World {
             }
             InstanceState::Answering if one.spec.role == Role::Follower => {
                 one.databases = self.archive.get(&one.spec.timeline).cloned().unwrap_or_default();
+                one.lsn = self.ends.get(&one.spec.timeline).copied().unwrap_or_default();
                 one.applied = Some(one.spec.revision);
             }
             InstanceState::Answering if one.follows => one.follows = false,
@@ -255,6 +276,8 @@ impl Housed {
             error: None,
             databases: BTreeMap::new(),
             follows: false,
+            lsn: 0,
+            in_order: false,
             adopted: BTreeSet::new(),
         }
     }
@@ -262,6 +285,9 @@ impl Housed {
     pub(super) fn has_work(&self) -> bool {
         if self.error.is_some() {
             return false;
+        }
+        if self.spec.run == Run::Stopped && self.spec.wanted == Wanted::Present {
+            return self.instance != InstanceState::Down || !self.is_applied();
         }
         match self.instance {
             InstanceState::Silent => {
@@ -275,6 +301,33 @@ impl Housed {
             | InstanceState::Down
             | InstanceState::Removing => true,
         }
+    }
+
+    fn is_applied(&self) -> bool {
+        self.applied == Some(self.spec.revision)
+    }
+
+    /// Stops, or says that it has. Answers where its history ends if it stops in order.
+    fn stand_still(&mut self) -> Option<u64> {
+        if self.instance == InstanceState::Down {
+            self.applied = Some(self.spec.revision);
+            return None;
+        }
+        self.in_order = self.instance == InstanceState::Answering;
+        self.instance = InstanceState::Down;
+        self.lsn += 1;
+        // The last checkpoint is the last record; it ends a little later than it begins.
+        self.in_order.then_some(self.lsn + 1)
+    }
+
+    fn position(&self, at: Timestamp) -> Option<Position> {
+        let stands = self.spec.run == Run::Stopped;
+        (self.made && (!stands || self.in_order)).then_some(Position {
+            at,
+            tli: Tli(1),
+            lsn: Lsn(self.lsn),
+            next_xid: 0,
+        })
     }
 
     /// Lets a database of the data be the one that the spec wants, if it is not yet.
@@ -335,7 +388,7 @@ impl Housed {
             version: Some(Version { major: Major(15), minor: 1 }),
             error: self.error.clone(),
             databases: self.databases.iter().map(|(n, kept)| (n.clone(), seen(kept))).collect(),
-            position: None,
+            position: self.position(now),
             making: None,
             following: self.follows.then_some(Following {
                 by: FollowingBy::Stream,
