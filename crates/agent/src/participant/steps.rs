@@ -66,7 +66,7 @@ impl Participant {
 
     pub(super) async fn await_ready(&mut self) -> Result<()> {
         self.show(InstanceState::Starting);
-        let started = self.cluster.start(START).await;
+        let started = self.cluster.await_ready(START).await;
         self.ready(started)
     }
 
