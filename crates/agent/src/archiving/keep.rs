@@ -177,7 +177,7 @@ impl Answers for Keep {
                 }
                 Err(error) => Answer::Error(format!("{error:#}")),
             },
-            Asked::Restore(name) => match self.fetching.fetch(name.clone()).await {
+            Asked::Restore(name) => match self.fetching.fetch(name).await {
                 Ok(Got::File(path)) => Answer::Ok(Some(path)),
                 Ok(Got::Part(path, valid)) => {
                     let own = self.wal(&name);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use howdah_archive::wal::WalName;
 use howdah_archive::{About, Generation};
 use howdah_cluster::canary::{self, Canary};
 use howdah_cluster::connection::{Connection, Limits};
@@ -126,7 +125,7 @@ impl Shipping {
         // Asked before the segments are listed: all before the position is in one of these or in
         // the segment that is being written.
         let ready = self.keep.ready()?;
-        self.note_lag(position, &ready);
+        self.note_lag(position);
         let keep = &self.keep;
         stream::iter(ready)
             .map(|name| async move { keep.send(name).await })
@@ -189,13 +188,11 @@ impl Shipping {
         Ok(())
     }
 
-    fn note_lag(&self, position: Position, ready: &[WalName]) {
-        let first = ready.iter().find_map(|name| match name {
-            WalName::Segment(segment) => Some(segment.start()),
-            _ => None,
-        });
-        let from = first.unwrap_or(position.lsn).min(position.lsn).max(self.archived);
-        self.tell(|protected| protected.lag_bytes = position.lsn.ahead_of(from));
+    /// Told before it is tried to send it, so that it grows while that does not succeed.
+    fn note_lag(&self, position: Position) {
+        if self.archived != Lsn::default() {
+            self.tell(|protected| protected.lag_bytes = position.lsn.ahead_of(self.archived));
+        }
     }
 
     async fn send_part(&mut self, part: Part) -> Result<()> {

@@ -99,6 +99,15 @@ impl Participant {
     pub(super) async fn follow(&mut self, spec: &ParticipantSpec) -> Result<()> {
         self.ready_since.get_or_insert_with(Instant::now);
         let connection = self.session().await?;
+        if let Standing::Recovering { paused: true } = self.cluster.standing(&connection).await? {
+            connection.close().await;
+            tracing::warn!(
+                participant.id = %self.id,
+                "the follower {} has fewer of something than its leader now: it is started anew",
+                self.id
+            );
+            return self.stopped().await;
+        }
         let position = self.cluster.position(&connection).await?;
         let receiving = self.cluster.receiving(&connection).await?;
         let present = World::look(&connection).await?.present();
@@ -176,6 +185,8 @@ impl Participant {
         self.forget();
         self.ready_since = None;
         self.standing = None;
+        // Whatever comes next has another's configuration or none.
+        self.settings = None;
         self.cluster.stop(StopMode::Fast, STOP).await
     }
 

@@ -75,6 +75,8 @@ impl Participant {
                 self.restore(&archives, origin, Some(note)).await?;
             }
         }
+        // The source's configuration came along, and is not for here.
+        self.settings = None;
         self.tell_making(MakingStep::Replaying, (0, 0), None);
         Ok(())
     }
