@@ -242,6 +242,9 @@ async fn exclusively(cluster: &Cluster, lock: i64) -> Result<Connection, SqlErro
 async fn drop_database(connection: &Connection, name: &str) -> Result<(), SqlError> {
     let quoted = identifier(name);
     let drop = format!("drop database if exists {quoted} with (force)");
+    // Files go before the drop is committed. After a commit of its own, a recovery to the moment
+    // before ends at that one, and has the database whole.
+    connection.run("select pg_current_xact_id()").await?;
     match connection.run(&drop).await {
         // Its owner has made it a template, which cannot be dropped, and may do so again.
         Err(error) if error.is(&SqlState::WRONG_OBJECT_TYPE) => {}

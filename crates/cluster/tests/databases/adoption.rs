@@ -132,9 +132,9 @@ async fn an_adoption_that_is_cut_at_any_statement_is_completed_by_the_next() {
             },
         )
         .await;
-        // The look; close, end sessions, exchange; drop the other database, forget it, and drop
-        // three roles.
-        assert_eq!(cuts, 1 + 3 + 2 + 3);
+        // The look; close, end sessions, exchange; commit, drop the other database, forget it, and
+        // drop three roles.
+        assert_eq!(cuts, 1 + 3 + 3 + 3);
     }
 }
 

@@ -231,13 +231,13 @@ async fn a_renewal_that_is_cut_at_any_statement_is_completed_by_the_next() {
 
 #[tokio::test]
 async fn a_reset_that_is_cut_at_any_statement_leaves_the_old_or_the_new_database() {
-    // What is sent: whether there is a spare; create, close, end sessions, exchange, drop.
-    cut_resets(Spare::Missing, 6).await;
+    // What is sent: whether there is a spare; create, close, end sessions, exchange, commit, drop.
+    cut_resets(Spare::Missing, 7).await;
 }
 
 #[tokio::test]
 async fn a_reset_with_a_spare_that_is_cut_at_any_statement_leaves_the_old_or_the_new_database() {
-    cut_resets(Spare::There, 5).await;
+    cut_resets(Spare::There, 6).await;
 }
 
 async fn cut_resets(spare: Spare, statements: i32) {
@@ -281,8 +281,8 @@ async fn a_drop_that_is_cut_at_any_statement_leaves_nothing_after_the_next() {
             async |cluster, _| assert_eq!(inventory(cluster).await, [""; 0]),
         )
         .await;
-        // The look, then: drop, forget, drop the role.
-        assert_eq!(cuts, 4);
+        // The look, then: commit, drop, forget, drop the role.
+        assert_eq!(cuts, 5);
     }
 }
 
