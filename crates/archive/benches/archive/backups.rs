@@ -68,8 +68,9 @@ async fn one_backup(
     match who {
         0 => {
             let timeline = bed.timeline("ours")?;
-            bed.settle();
-            let (turn, backup) = turn(ours(bed, &timeline, None, &Progress::default())).await?;
+            bed.settle().await;
+            let (turn, backup) =
+                turn(bed.account(), ours(bed, &timeline, None, &Progress::default())).await?;
             rounds.add(who, Some(turn), backup.stored);
             taken.ours = Some((timeline, backup));
         }
@@ -77,15 +78,16 @@ async fn one_backup(
             taken.pgbackrest = None;
             let rival = PgBackRest::new(bed, "pgbackrest", &bed.cluster.data).await?;
             let Some(rival) = rival else { return Ok(()) };
-            bed.settle();
-            let (turn, ()) = turn(run(&mut rival.command(&["--type=full", "backup"]))).await?;
+            bed.settle().await;
+            let (turn, ()) =
+                turn(bed.account(), run(&mut rival.command(&["--type=full", "backup"]))).await?;
             rounds.add(who, Some(turn), size(&rival.repository().join("backup"), &[])?);
             taken.pgbackrest = Some(rival);
         }
         _ => {
             let to = bed.fresh("copied")?;
-            bed.settle();
-            let (turn, ()) = turn(copy_with_zstd(&bed.cluster.data, &to)).await?;
+            bed.settle().await;
+            let (turn, ()) = turn(bed.account(), copy_with_zstd(&bed.cluster.data, &to)).await?;
             rounds.add(who, Some(turn), size(&to, &[])?);
             taken.copied = Some(to);
         }
@@ -136,7 +138,7 @@ async fn one_restore(
     rounds: &mut Rounds,
 ) -> anyhow::Result<()> {
     let to = bed.fresh("restored")?;
-    bed.settle();
+    bed.settle().await;
     let turn = match who {
         0 => {
             let (timeline, backup) = taken.ours.as_ref().context("there is no backup")?;
@@ -149,19 +151,19 @@ async fn one_restore(
             };
             let progress = Progress::default();
             let work = async { Ok(restore::restore(timeline, backup, &how, &progress).await?) };
-            Some(turn(work).await?.0)
+            Some(turn(bed.account(), work).await?.0)
         }
         1 => match &taken.pgbackrest {
             Some(rival) => {
                 let to = format!("--pg1-path={}", to.display());
                 let mut command = rival.command(&["--type=immediate", &to, "restore"]);
-                Some(turn(run(&mut command)).await?.0)
+                Some(turn(bed.account(), run(&mut command)).await?.0)
             }
             None => None,
         },
         _ => {
             let from = taken.copied.as_ref().context("there is no copy")?;
-            Some(turn(restore_with_zstd(from, &to)).await?.0)
+            Some(turn(bed.account(), restore_with_zstd(from, &to)).await?.0)
         }
     };
     rounds.add(who, turn, size(&to, &[])?);

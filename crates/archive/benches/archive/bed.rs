@@ -14,9 +14,12 @@ use howdah_testkit::clusters::{Home, majors, template};
 use tokio::process::Command;
 
 use crate::Effort;
+use crate::report::Account;
 
 /// pgBackRest of Debian 12 knows no later one.
 const MAJOR: u16 = 15;
+/// A little longer than ext4 remembers deleted inodes.
+const FORGOTTEN: Duration = Duration::from_secs(6);
 /// Rows of the table with text, per unit of pgbench's scale.
 const VARIED: u64 = 20_000;
 
@@ -101,6 +104,11 @@ impl Bed {
         command
     }
 
+    /// Whose processor time counts.
+    pub(crate) fn account(&self) -> Account<'_> {
+        Account::Ours(&self.cluster.data)
+    }
+
     /// A directory of that name that is new and empty and belongs to PostgreSQL's user.
     pub(crate) fn fresh(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.home.path().join(name);
@@ -117,9 +125,11 @@ impl Bed {
         Ok(Archive::open(&config)?.timeline(TimelineId::new()))
     }
 
-    /// Waits until nobody's data is on its way to the disk any more.
-    pub(crate) fn settle(&self) {
+    /// Waits until nobody's data is on its way to the disk any more, and until what was deleted is
+    /// forgotten: ext4 looks long for a free inode in the 5 s after many were deleted.
+    pub(crate) async fn settle(&self) {
         rustix::fs::sync();
+        tokio::time::sleep(FORGOTTEN).await;
     }
 }
 

@@ -24,16 +24,18 @@ pub(crate) async fn measure(bed: &Bed, effort: &Effort) -> anyhow::Result<()> {
         for who in order(names.len(), round) {
             let to = bed.home.path().join("fork");
             remove(&to)?;
-            bed.settle();
+            bed.settle().await;
             let (turn, ()) = match who {
                 0 => {
                     let progress = copy::Progress::default();
-                    turn(async { copy_running(&bed.cluster, &to, user, &progress).await.map(drop) })
-                        .await?
+                    turn(bed.account(), async {
+                        copy_running(&bed.cluster, &to, user, &progress).await.map(drop)
+                    })
+                    .await?
                 }
-                1 => turn(cp(&bed.cluster.data, &to)).await?,
+                1 => turn(bed.account(), cp(&bed.cluster.data, &to)).await?,
                 _ => {
-                    turn(async {
+                    turn(bed.account(), async {
                         cp(&bed.cluster.data, &to).await?;
                         run(Command::new("sync").arg("-f").arg(&to)).await
                     })
@@ -94,14 +96,14 @@ async fn reflinked(bed: &Bed, effort: &Effort, at: &Path) -> anyhow::Result<()> 
     let mut rounds = Rounds::new("Fork on a file system that copies by reference", vec![name]);
     for _ in 0..effort.rounds {
         remove(&to)?;
-        bed.settle();
+        bed.settle().await;
         let (from, to, user) = (from.clone(), to.clone(), bed.home.run_as.clone());
         let work = async {
             let copied =
                 tokio::task::spawn_blocking(move || copy::tree(&from, &to, &user, &|| false));
             Ok(copied.await??)
         };
-        let (turn, by) = turn(work).await?;
+        let (turn, by) = turn(bed.account(), work).await?;
         anyhow::ensure!(by == By::Reflink, "it was copied by {by}");
         rounds.add(0, Some(turn), 0);
     }

@@ -72,7 +72,7 @@ pub(crate) async fn measure(bed: &Bed, effort: &Effort) -> anyhow::Result<()> {
 async fn one(bed: &Bed, effort: &Effort, during: During) -> anyhow::Result<f64> {
     let patient = Limits { statement: Duration::from_secs(600), ..Limits::WORK };
     bed.cluster.connect("postgres", patient).await?.run("checkpoint").await?;
-    bed.settle();
+    bed.settle().await;
     let (began, mut begins) = watch::channel(during == During::Nothing);
     tokio::select! {
         rate = async {

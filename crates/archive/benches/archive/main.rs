@@ -3,7 +3,8 @@
 //!
 //! Everybody gets the same work in turn, in another order each round, after what was written before
 //! has come to the disk; medians over rounds are printed, and ratios are taken within a round.
-//! Processor time is that of the whole machine, so nothing else should run on it.
+//! Processor time is that of all who take part; with WAL, where pgBackRest leaves processes behind
+//! that work on, it is that of the whole machine. Nothing else should run on it.
 
 mod backups;
 mod bed;

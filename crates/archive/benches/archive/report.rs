@@ -1,38 +1,64 @@
 //! Turns, medians and tables.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use howdah_cluster::postmaster;
 
 /// What a turn took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) wall: Duration,
-    /// Of all processors, whoever used them: server, programs and kernel.
+    /// Of all processors.
     pub(crate) cpu: Duration,
+}
+
+/// Whose processor time is that of a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Account<'a> {
+    /// This process, the programs that it has run to their end, and the server of a data directory.
+    Ours(&'a Path),
+    /// The whole machine: of programs that leave others behind which work on.
+    Machine,
 }
 
 /// Measures something that may wait.
 pub(crate) async fn turn<T>(
+    account: Account<'_>,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<(Turn, T)> {
-    let (begun, before) = (Instant::now(), busy()?);
+    let (begun, before) = (Instant::now(), account.read()?);
     let done = work.await?;
-    Ok((Turn { wall: begun.elapsed(), cpu: busy()?.saturating_sub(before) }, done))
+    Ok((Turn { wall: begun.elapsed(), cpu: account.read()?.saturating_sub(before) }, done))
 }
 
-/// How long the processors of this machine have worked.
-fn busy() -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/stat")?;
-    let fields: Vec<u64> = stat
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    // All but idle, waiting for a disk, and guests, which are in the others already.
-    let ticks: u64 = [0, 1, 2, 5, 6].iter().filter_map(|at| fields.get(*at)).sum();
-    Ok(Duration::from_millis(ticks * 10))
+impl Account<'_> {
+    fn read(self) -> anyhow::Result<Duration> {
+        let ticks = match self {
+            Self::Machine => {
+                let stat = std::fs::read_to_string("/proc/stat")?;
+                let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+                let fields: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+                // All but idle, waiting for a disk, and guests, which are in the others already.
+                [0, 1, 2, 5, 6].iter().filter_map(|at| fields.get(*at)).sum()
+            }
+            Self::Ours(data) => {
+                let server = postmaster::processes(data).into_iter();
+                let of_server: u64 =
+                    server.map(|pid| ticks_of(&pid.as_raw_nonzero().to_string())).sum();
+                of_server + ticks_of("self")
+            }
+        };
+        Ok(Duration::from_millis(ticks * 10))
+    }
+}
+
+/// What a process and those of its children that have ended have used, in ticks of 10 ms.
+fn ticks_of(process: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let behind_name = stat.rsplit(") ").next().unwrap_or_default();
+    let fields = behind_name.split_whitespace().skip(11).take(4);
+    fields.filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
 /// The one in the middle; NaN of nothing.

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::Effort;
 use crate::backups::PARALLEL;
 use crate::bed::{Bed, run, size};
-use crate::report::{Rounds, order, turn};
+use crate::report::{Account, Rounds, order, turn};
 use crate::rivals::PgBackRest;
 
 const SEGMENT: u64 = 16 << 20;
@@ -97,20 +97,20 @@ pub(crate) async fn measure(bed: &Bed, effort: &Effort) -> anyhow::Result<()> {
             waiting.again(bed)?;
             if who == 0 {
                 let timeline = bed.timeline("wal")?;
-                bed.settle();
-                let (pushed, ()) = turn(push(&waiting, &timeline)).await?;
+                bed.settle().await;
+                let (pushed, ()) = turn(Account::Machine, push(&waiting, &timeline)).await?;
                 pushes.add(who, Some(pushed), size(&bed.home.path().join("wal"), &[])?);
                 let to = bed.fresh("fetched")?;
-                bed.settle();
-                let (fetched, ()) = turn(fetch(&waiting, &timeline, &to)).await?;
+                bed.settle().await;
+                let (fetched, ()) = turn(Account::Machine, fetch(&waiting, &timeline, &to)).await?;
                 fetches.add(who, Some(fetched), 0);
             } else if let Some(rival) = PgBackRest::new(bed, "pgbackrest-wal", &waiting.dir).await?
             {
-                bed.settle();
-                let (pushed, ()) = turn(push_with(&waiting, &rival)).await?;
+                bed.settle().await;
+                let (pushed, ()) = turn(Account::Machine, push_with(&waiting, &rival)).await?;
                 pushes.add(who, Some(pushed), size(&rival.repository().join("archive"), &[])?);
-                bed.settle();
-                let (fetched, ()) = turn(fetch_with(&waiting, &rival)).await?;
+                bed.settle().await;
+                let (fetched, ()) = turn(Account::Machine, fetch_with(&waiting, &rival)).await?;
                 fetches.add(who, Some(fetched), 0);
             }
         }

@@ -35,8 +35,8 @@ impl<'a> Putting<'a> {
         self.tasks.spawn(async move {
             Ok(bytes(timeline.store.put_new(&place, part, How::Fast).await?))
         });
-        // While the next part fills, so many are compressed, and one is on its way to the disk.
-        while self.tasks.len() > self.parallel {
+        // While the next part fills, so many are compressed, and two are on their way to the disk.
+        while self.tasks.len() > self.parallel + 1 {
             self.gather().await?;
         }
         Ok(())
