@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use howdah_archive::backup::{self, Backup, Checkpoint, Progress, Taking};
 use howdah_archive::wal::index::Gap;
 use howdah_cluster::{durable, settings};
-use howdah_model::agent::ParticipantSpec;
+use howdah_model::agent::{ParticipantSpec, Wanted};
 use howdah_model::machine::back_off;
 use howdah_model::protection::{BackupSeen, DiskStage, DrillSeen, Protected};
 use jiff::Timestamp;
@@ -150,10 +150,12 @@ impl Backups {
         while let Some(ended) = self.running.try_join_next() {
             self.ended(ended);
         }
-        if !self.running.is_empty() || Instant::now() < self.retry_at {
+        let spec = Arc::clone(&self.wanted.borrow());
+        // One that is to go waits for its base backup alone.
+        let may_begin = Instant::now() >= self.retry_at || spec.wanted == Wanted::Absent;
+        if !self.running.is_empty() || !may_begin {
             return;
         }
-        let spec = Arc::clone(&self.wanted.borrow());
         let times = self.times(&spec);
         let Some(job) = due(&times, spec.protection.backup_every, spec.protection.drill_every)
         else {

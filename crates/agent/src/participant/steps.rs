@@ -10,7 +10,7 @@ use howdah_cluster::settings::BadSetting;
 use howdah_cluster::{StartError, StopMode, Template};
 use howdah_model::agent::{InstanceState, ParticipantSpec};
 use howdah_model::protection::Position;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Participant;
 use crate::clock;
@@ -22,7 +22,9 @@ const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(15);
 /// How long the last WAL of a participant that goes is tried to be sent.
 const LAST_WAL: Duration = Duration::from_secs(24 * 3600);
-/// The same of one that only stands still.
+/// How long the first base backup of such a one is waited for at a time.
+const FIRST_BACKUP: Duration = Duration::from_secs(60);
+/// How long the last WAL is waited for of one that only stands still.
 const LAST_WAL_OF_STOPPED: Duration = Duration::from_secs(10);
 /// The same for one that does not answer.
 const STOP_SILENT: Duration = Duration::from_secs(2);
@@ -213,11 +215,24 @@ impl Participant {
         Ok(())
     }
 
-    /// Whether it leads and runs, and its history has no base backup yet.
+    /// Without a base backup nothing comes back: the first one is waited for.
+    async fn await_backup(&self) -> Result<()> {
+        let begin = Instant::now();
+        while self.lacks_backup() {
+            if begin.elapsed() > FIRST_BACKUP {
+                bail!("its first base backup is not complete yet, without which nothing comes back");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Whether it leads and runs, has a database, and its history has no base backup yet.
     fn lacks_backup(&self) -> bool {
         let is_ready = self.cluster.postmaster().is_some_and(|server| server.phase == Phase::Ready);
-        let seen = self.board.one(self.id).and_then(|one| one.protected);
-        is_ready && seen.is_some_and(|protected| protected.backup.is_none())
+        let Some(seen) = self.board.one(self.id) else { return false };
+        let has_none = seen.protected.is_some_and(|protected| protected.backup.is_none());
+        is_ready && has_none && !seen.databases.is_empty()
     }
 
     /// What was written last goes to the archive before the data goes: the database may be wanted
@@ -228,8 +243,8 @@ impl Participant {
         self.ready_since = None;
         self.standing = None;
         let since = *self.removing.get_or_insert_with(Instant::now);
-        if self.lacks_backup() && since.elapsed() < LAST_WAL {
-            bail!("its first base backup is not complete yet, without which nothing comes back");
+        if since.elapsed() < LAST_WAL {
+            self.await_backup().await?;
         }
         if let Some(archiving) = &mut self.archiving {
             self.cluster.stop(StopMode::Fast, STOP).await?;
