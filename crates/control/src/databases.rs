@@ -38,6 +38,15 @@ impl Facts {
         self.last.as_ref()?.participants.get(&participant)?.error.clone()
     }
 
+    /// Whether its history had a complete base backup the last time.
+    pub(crate) fn has_backup(&self) -> bool {
+        let participant = self.placed.database.participant_id;
+        let seen = self.last.as_ref().zip(participant);
+        let seen = seen.and_then(|(last, id)| last.participants.get(&id));
+        let protected = seen.and_then(|seen| seen.protected.as_ref());
+        protected.is_some_and(|protected| protected.backup.is_some())
+    }
+
     /// The incarnation that was there the last time.
     pub(crate) fn incarnation(&self) -> Option<Incarnation> {
         let database = &self.placed.database;

@@ -35,7 +35,6 @@ impl Facts {
         };
         row.role == Role::Leader
             && seen.instance == InstanceState::Answering
-            && seen.following.is_none()
             && seen.epoch == row.epoch
             && seen.applied.is_some_and(|applied| applied >= row.revision)
     }

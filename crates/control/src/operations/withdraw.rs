@@ -42,7 +42,7 @@ pub(super) async fn perform<S: Display>(
         release(control, &mut tx, facts, &database, living).await?;
     }
     credentials::revoke_all(&mut tx, database.id, now).await?;
-    let keep_until = kept::until(control, &database, published, now);
+    let keep_until = kept::until(control, &facts.database, published, now);
     let revision = leave(&mut tx, &database, keep_until.unwrap_or(now)).await?;
     let incarnation = facts.database.incarnation();
     let withdrawn = databases::Withdrawn { revision, incarnation, names, keep_until };

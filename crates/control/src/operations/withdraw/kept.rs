@@ -2,12 +2,12 @@
 
 use anyhow::{Context as _, Result};
 use howdah_model::ids::DatabaseId;
-use howdah_store::databases::Database;
 use howdah_store::{Connection, attachments};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::Control;
+use crate::databases::Facts;
 use crate::requests::undelete::KeptName;
 
 /// The attachments of a database, as they are kept.
@@ -21,14 +21,17 @@ pub(super) async fn names(conn: &mut Connection, database: DatabaseId) -> Result
 }
 
 /// Until when a database can be brought back. One that nobody was ever given is not kept, nor is a
-/// follower, which has nothing that its leader does not have.
+/// follower, which has nothing that its leader does not have; and there is nothing to begin with
+/// before the first base backup.
 pub(super) fn until(
     control: &Control,
-    database: &Database,
+    database: &Facts,
     published: bool,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    if !published || database.follows.is_some() {
+    let has_backup = database.has_backup();
+    let database = &database.placed.database;
+    if !published || database.follows.is_some() || !has_backup {
         return None;
     }
     let keep = database.plan.tier.protection(control.config().catalogue).keep;
