@@ -21,6 +21,9 @@ const MOST_THREADS: usize = 256;
 const DRAIN: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_DRAIN: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// What is logged: PostgreSQL's notices to the platform itself are for nobody.
+const LOG: &str = "info,tokio_postgres=warn";
+
 /// Where the gateway of a platform runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GatewayPlace {
@@ -144,7 +147,7 @@ impl Settings {
             secret_key,
             metrics_token,
             var_prefix,
-            log: lookup("HOWDAH_LOG").unwrap_or_else(|| "info".to_owned()),
+            log: lookup("HOWDAH_LOG").unwrap_or_else(|| LOG.to_owned()),
         })
     }
 }

@@ -127,7 +127,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "HOWDAH_LOG",
-        default: "info",
+        default: "info,tokio_postgres=warn",
         means: "what is logged: a level, or a filter such as `howdah_gateway=debug`",
     },
     Setting {
