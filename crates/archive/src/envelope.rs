@@ -15,6 +15,8 @@
 //! over `howdah archive object`, a zero byte and the object's name. So an object that was moved to
 //! another's name does not open. The first 16 bytes are authenticated with it.
 
+mod pouring;
+
 use std::cell::RefCell;
 use std::io::Cursor;
 
@@ -25,6 +27,8 @@ use zstd::bulk::{Compressor, Decompressor};
 use crate::config::Key;
 use crate::error::Error;
 use crate::layout::Place;
+
+pub(crate) use pouring::pour;
 
 const MAGIC: &[u8; 6] = b"howdah";
 const VERSION: u8 = 1;
@@ -129,43 +133,62 @@ pub(crate) fn open(
     place: &Place,
 ) -> Result<Vec<u8>, Error> {
     let corrupt = |why: &str| Error::corrupt(place, why);
-    let header = sealed.get(..HEADER).ok_or_else(|| corrupt("it is cut off"))?;
-    if &header[..6] != MAGIC {
-        return Err(corrupt("it does not begin as an object of Howdah does"));
-    }
-    if header[6] != VERSION {
-        return Err(corrupt(&format!("its envelope has the unknown version {}", header[6])));
-    }
-    let flags = header[7];
-    if flags & !(ZSTD | ENCRYPTED) != 0 {
-        return Err(corrupt("its flags are unknown"));
-    }
-    let length = header[8..16].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-    if length > LARGEST {
-        return Err(corrupt("it says to be larger than one object may be"));
-    }
-    let body = match (flags & ENCRYPTED != 0, key) {
-        (false, None) => &sealed[HEADER..],
-        (true, Some(key)) => decrypt(&mut sealed, key, place)?,
-        (true, None) => return Err(Error::KeyNeeded { place: place.to_string() }),
-        (false, Some(_)) => return Err(Error::NotEncrypted { place: place.to_string() }),
-    };
-    let (sum, content) = body.split_at_checked(DIGEST).ok_or_else(|| corrupt("it is cut off"))?;
-    let plain = if flags & ZSTD == 0 {
-        content.to_vec()
-    } else {
-        let length = usize::try_from(length).map_err(|_| corrupt("it is too large"))?;
+    let body = Body::find(&mut sealed, key, place)?;
+    let plain = if body.is_compressed {
+        let length = usize::try_from(body.length).map_err(|_| corrupt("it is too large"))?;
         Decompressor::new()
-            .and_then(|mut decompressor| decompressor.decompress(content, length))
+            .and_then(|mut decompressor| decompressor.decompress(body.content, length))
             .map_err(|why| corrupt(&format!("it cannot be decompressed: {why}")))?
+    } else {
+        body.content.to_vec()
     };
-    if plain.len() as u64 != length {
+    if plain.len() as u64 != body.length {
         return Err(corrupt("its length is not what it says"));
     }
-    if digest::digest(&digest::SHA256, &plain).as_ref() != sum {
+    if digest::digest(&digest::SHA256, &plain).as_ref() != body.sum {
         return Err(corrupt("its checksum is not what it says"));
     }
     Ok(plain)
+}
+
+/// What is in an envelope.
+struct Body<'a> {
+    /// Bytes of the plain content.
+    length: u64,
+    is_compressed: bool,
+    sum: &'a [u8],
+    content: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    /// Reads the envelope, and decrypts in place.
+    fn find(sealed: &'a mut [u8], key: Option<&Key>, place: &Place) -> Result<Self, Error> {
+        let corrupt = |why: &str| Error::corrupt(place, why);
+        let header = sealed.get(..HEADER).ok_or_else(|| corrupt("it is cut off"))?;
+        if &header[..6] != MAGIC {
+            return Err(corrupt("it does not begin as an object of Howdah does"));
+        }
+        if header[6] != VERSION {
+            return Err(corrupt(&format!("its envelope has the unknown version {}", header[6])));
+        }
+        let flags = header[7];
+        if flags & !(ZSTD | ENCRYPTED) != 0 {
+            return Err(corrupt("its flags are unknown"));
+        }
+        let length = header[8..16].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        if length > LARGEST {
+            return Err(corrupt("it says to be larger than one object may be"));
+        }
+        let body = match (flags & ENCRYPTED != 0, key) {
+            (false, None) => &sealed[HEADER..],
+            (true, Some(key)) => decrypt(sealed, key, place)?,
+            (true, None) => return Err(Error::KeyNeeded { place: place.to_string() }),
+            (false, Some(_)) => return Err(Error::NotEncrypted { place: place.to_string() }),
+        };
+        let split = body.split_at_checked(DIGEST);
+        let (sum, content) = split.ok_or_else(|| corrupt("it is cut off"))?;
+        Ok(Self { length, is_compressed: flags & ZSTD != 0, sum, content })
+    }
 }
 
 fn decrypt<'a>(sealed: &'a mut [u8], key: &Key, place: &Place) -> Result<&'a [u8], Error> {

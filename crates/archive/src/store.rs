@@ -61,6 +61,27 @@ pub(crate) struct Listed {
     pub at: Timestamp,
 }
 
+/// An object in its envelope.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    bytes: Bytes,
+    store: Store,
+    place: Place,
+}
+
+impl Sealed {
+    /// Gives the content away in order; see [`envelope::pour`]. Takes processor time.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], also after content was given away, and those of `take`.
+    pub(crate) fn pour<E: From<Error>>(
+        self,
+        take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        envelope::pour(self.bytes.into(), self.store.0.key.as_ref(), &self.place, take)
+    }
+}
+
 /// The objects of an archive. A clone is the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Store(Arc<Inner>);
@@ -168,6 +189,16 @@ impl Store {
             blocking(place, move || envelope::open(sealed.into(), store.0.key.as_ref(), &at))
                 .await?;
         Ok(Bytes::from(plain))
+    }
+
+    /// An object as it is, to be taken out bit by bit.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] and whatever keeps the store from answering.
+    pub(crate) async fn sealed(&self, place: &Place) -> Result<Sealed, Error> {
+        self.ready().await?;
+        let bytes = self.read(place).await?;
+        Ok(Sealed { bytes, store: self.clone(), place: place.clone() })
     }
 
     /// Whether there is an object.

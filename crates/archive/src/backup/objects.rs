@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::BackupId;
 use crate::layout::Place;
+use crate::store::Sealed;
 use crate::{Error, Timeline};
 
 /// PostgreSQL's manifest, as it came.
@@ -24,4 +25,13 @@ pub(crate) fn place(timeline: &Timeline, id: &BackupId, name: &str) -> Place {
 /// The content of an object of a backup.
 pub(crate) async fn get(timeline: &Timeline, id: &BackupId, name: &str) -> Result<Bytes, Error> {
     timeline.store.get(&place(timeline, id, name)).await
+}
+
+/// An object of a backup, to be taken out bit by bit.
+pub(crate) async fn sealed(
+    timeline: &Timeline,
+    id: &BackupId,
+    name: &str,
+) -> Result<Sealed, Error> {
+    timeline.store.sealed(&place(timeline, id, name)).await
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::claim::{Claim, What};
-use super::writing::{Writer, Written};
+use super::writing::{Pouring, Writer, Written};
 use super::{Error, Restoring};
 use crate::Timeline;
 use crate::backup::index::{Index, Piece};
@@ -88,7 +88,7 @@ impl Plan {
     ) -> Result<(), Error> {
         written.sort_unstable_by_key(|written| (written.piece.file, written.piece.at));
         let mut sums = vec![Sum { size: 0, crc: 0 }; self.index.files.len()];
-        for Written { piece, crc } in written {
+        for Written { piece, crc, .. } in written {
             let sum = usize::try_from(piece.file).ok().and_then(|file| sums.get_mut(file));
             let Some(sum) = sum.filter(|sum| sum.size == piece.at) else {
                 return Err(Error::Broke("pieces were written that do not fit".to_owned()));
@@ -226,16 +226,21 @@ async fn one(
 ) -> Result<Vec<Written>, Error> {
     let name = objects::part(number);
     let backup = &writer.claim.what.backup;
-    let content = objects::get(timeline, backup, &name).await?;
-    let (is, should) = (content.len() as u64, plan.index.parts[number].bytes);
-    if is != should {
-        return Err(Error::Damaged {
-            backup: backup.clone(),
-            object: objects::place(timeline, backup, &name).to_string(),
-            why: format!("it has {is} bytes instead of {should}"),
-        });
-    }
-    blocking(move || writer.part(&plan.index, &pieces, &content)).await
+    let sealed = objects::sealed(timeline, backup, &name).await?;
+    let place = objects::place(timeline, backup, &name);
+    blocking(move || {
+        let mut pouring = Pouring::new(&writer, &plan.index, &pieces);
+        sealed.pour(|bit| pouring.take(bit))?;
+        let (written, is) = pouring.finish();
+        let should = plan.index.parts[number].bytes;
+        if is == should {
+            return Ok(written);
+        }
+        let backup = writer.claim.what.backup.clone();
+        let why = format!("it has {is} bytes instead of {should}");
+        Err(Error::Damaged { backup, object: place.to_string(), why })
+    })
+    .await
 }
 
 /// Runs what waits for the disk where that is no harm.

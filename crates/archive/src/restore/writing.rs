@@ -19,6 +19,8 @@ const CONTROL: &str = "global/pg_control";
 pub(super) struct Written {
     pub(super) piece: Piece,
     pub(super) crc: u32,
+    /// How much of it.
+    pub(super) length: u64,
 }
 
 /// Where files go.
@@ -41,29 +43,6 @@ impl Writer {
             self.open(&self.place(&file.path))?;
         }
         Ok(())
-    }
-
-    /// Writes the pieces of a part.
-    pub(super) fn part(
-        &self,
-        index: &Index,
-        pieces: &[Piece],
-        content: &[u8],
-    ) -> Result<Vec<Written>, Error> {
-        let mut written = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            let known = usize::try_from(piece.file).ok().and_then(|file| index.files.get(file));
-            let range = usize::try_from(piece.from).ok().zip(usize::try_from(piece.length).ok());
-            let range = range.and_then(|(from, length)| content.get(from..from + length));
-            let (Some(file), Some(bytes)) = (known, range) else {
-                return Err(Error::Broke("a piece lies outside its part".to_owned()));
-            };
-            let path = self.place(&file.path);
-            let target = self.open(&path)?;
-            target.write_all_at(bytes, piece.at).map_err(Error::file(&path))?;
-            written.push(Written { piece: *piece, crc: crc32c::crc32c(bytes) });
-        }
-        Ok(written)
     }
 
     /// Writes a file as a whole and to the disk.
@@ -134,5 +113,79 @@ impl Writer {
             std::os::unix::fs::fchown(&file, Some(uid), Some(gid)).map_err(Error::file(path))?;
         }
         Ok(file)
+    }
+}
+
+/// Writes the pieces of a part while it comes.
+pub(super) struct Pouring<'a> {
+    writer: &'a Writer,
+    index: &'a Index,
+    /// Those that are still to come, in the order of their places.
+    pieces: std::slice::Iter<'a, Piece>,
+    /// The one that is being written, and what of it has come.
+    open: Option<(File, PathBuf, Written)>,
+    /// The place in the part.
+    at: u64,
+    written: Vec<Written>,
+}
+
+impl<'a> Pouring<'a> {
+    pub(super) fn new(writer: &'a Writer, index: &'a Index, pieces: &'a [Piece]) -> Self {
+        let written = Vec::with_capacity(pieces.len());
+        Self { writer, index, pieces: pieces.iter(), open: None, at: 0, written }
+    }
+
+    /// Takes the next bytes of the part.
+    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            if self.open.is_none() {
+                let Some(next) = self.pieces.as_slice().first() else {
+                    self.at += bytes.len() as u64;
+                    return Ok(());
+                };
+                let Some(before) = next.from.checked_sub(self.at) else {
+                    return Err(Error::Broke("pieces of a part overlap".to_owned()));
+                };
+                let skipped = usize::try_from(before).unwrap_or(usize::MAX).min(bytes.len());
+                (self.at, bytes) = (self.at + skipped as u64, &bytes[skipped..]);
+                if self.at < next.from {
+                    continue;
+                }
+                self.open = Some(self.begin(*next)?);
+                self.pieces.next();
+            }
+            let taken = self.write(bytes)?;
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    /// What was written, and how many bytes came.
+    pub(super) fn finish(self) -> (Vec<Written>, u64) {
+        (self.written, self.at)
+    }
+
+    fn begin(&self, piece: Piece) -> Result<(File, PathBuf, Written), Error> {
+        let file = usize::try_from(piece.file).ok().and_then(|file| self.index.files.get(file));
+        let unknown = || Error::Broke("a piece is of no file".to_owned());
+        let path = self.writer.place(&file.ok_or_else(unknown)?.path);
+        Ok((self.writer.open(&path)?, path, Written { piece, crc: 0, length: 0 }))
+    }
+
+    /// Writes to the piece that is open, and says how much.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        let Some((file, path, written)) = &mut self.open else { return Ok(0) };
+        let left = written.piece.length - written.length;
+        let bytes = &bytes[..usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())];
+        written.crc = crc32c::crc32c_append(written.crc, bytes);
+        let at = written.piece.at + written.length;
+        file.write_all_at(bytes, at).map_err(|error| Error::file(path)(error))?;
+        written.length += bytes.len() as u64;
+        self.at += bytes.len() as u64;
+        if written.length == written.piece.length {
+            self.written.push(*written);
+            self.open = None;
+        }
+        Ok(bytes.len())
     }
 }
