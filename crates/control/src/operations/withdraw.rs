@@ -10,10 +10,10 @@ use howdah_model::agent::{Revision, Wanted};
 use howdah_model::ids::AppId;
 use howdah_model::operation::Operation;
 use howdah_store::databases::Database;
+use howdah_store::participants::Participant;
 use howdah_store::{
     Tx, apps, attachments, credentials, databases, operations, participants, routes,
 };
-
 use jiff::Timestamp;
 
 use super::Facts;
@@ -42,8 +42,12 @@ pub(super) async fn perform<S: Display>(
         release(control, &mut tx, facts, &database, living).await?;
     }
     credentials::revoke_all(&mut tx, database.id, now).await?;
-    let keep_until = kept::until(control, &facts.database, published, now);
-    let revision = leave(&mut tx, &database, keep_until.unwrap_or(now)).await?;
+    let row = match database.participant_id {
+        Some(id) => participants::get(&mut tx, id).await?,
+        None => None,
+    };
+    let keep_until = kept::until(control, &facts.database, row.as_ref(), published, now);
+    let revision = leave(&mut tx, &database, row.as_ref(), keep_until.unwrap_or(now)).await?;
     let incarnation = facts.database.incarnation();
     let withdrawn = databases::Withdrawn { revision, incarnation, names, keep_until };
     databases::withdraw(&mut tx, database.id, &withdrawn, now).await?;
@@ -56,18 +60,18 @@ pub(super) async fn perform<S: Display>(
 async fn leave(
     tx: &mut Tx,
     database: &Database,
+    row: Option<&Participant>,
     keep_until: Timestamp,
 ) -> howdah_store::Result<Option<Revision>> {
-    let Some(own) = database.participant_id else {
+    let Some(row) = row else {
         return Ok(None);
     };
+    let own = row.id;
     let mut concerned = vec![own];
-    if let Some(row) = participants::get(tx, own).await? {
-        if !row.shared {
-            participants::want_absent(tx, own, keep_until).await?;
-        }
-        concerned.extend(row.leader_id.filter(|_| database.follows.is_some()));
+    if !row.shared {
+        participants::want_absent(tx, own, keep_until).await?;
     }
+    concerned.extend(row.leader_id.filter(|_| database.follows.is_some()));
     // A former leader has the role until the two have parted.
     if let Some(leader) = database.follows {
         let there = databases::get(tx, leader).await?.and_then(|leader| leader.participant_id);

@@ -6,6 +6,7 @@ mod chance;
 mod check;
 mod crashes;
 mod ground;
+mod keeping;
 mod moves;
 mod people;
 mod rest;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use howdah_model::ids::DatabaseId;
+use howdah_store::participants::Participant;
 use howdah_store::{Connection, attachments};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,17 +22,18 @@ pub(super) async fn names(conn: &mut Connection, database: DatabaseId) -> Result
 }
 
 /// Until when a database can be brought back. One that nobody was ever given is not kept, nor is a
-/// follower, which has nothing that its leader does not have; and there is nothing to begin with
-/// before the first base backup.
+/// follower, which has nothing that its leader does not have. A participant does not go before its
+/// first base backup; a database goes from a shared one at once.
 pub(super) fn until(
     control: &Control,
-    database: &Facts,
+    facts: &Facts,
+    row: Option<&Participant>,
     published: bool,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let has_backup = database.has_backup();
-    let database = &database.placed.database;
-    if !published || database.follows.is_some() || !has_backup {
+    let database = &facts.placed.database;
+    let lost = row.is_none_or(|row| row.shared && !facts.has_backup());
+    if !published || database.follows.is_some() || lost {
         return None;
     }
     let keep = database.plan.tier.protection(control.config().catalogue).keep;
