@@ -339,8 +339,9 @@ async fn an_addon_is_renamed_and_its_plan_stays_what_it_is() {
     let patch = async |body: Value| ground.call("PATCH", path, body).await;
     let nope = patch(json!({ "plan": { "name": "heroku-postgresql:nope" } })).await;
     assert!(nope.error().2.starts_with("Couldn't find either the add-on"), "{nope:?}");
-    let other = patch(json!({ "plan": { "name": "heroku-postgresql:premium-0" } })).await;
-    assert!(other.error().2.contains("is not offered yet"), "{other:?}");
+    let shared = patch(json!({ "plan": { "name": "heroku-postgresql:hobby-dev" } })).await;
+    assert!(shared.error().2.contains("hobby plans share their server"), "{shared:?}");
+    assert_eq!(shared.status, 422);
     let same = patch(json!({ "plan": { "name": "heroku-postgresql:standard-0" } })).await;
     assert_eq!(same.status, 200);
     let renamed = patch(json!({ "name": "main-database" })).await.ok();
@@ -349,6 +350,28 @@ async fn an_addon_is_renamed_and_its_plan_stays_what_it_is() {
         (&json!("main-database"), &json!(["DATABASE_URL"]))
     );
     assert_eq!(patch(json!({ "name": "x" })).await.status, 404);
+}
+
+/// G25: the answer comes at once, with the old plan and what is to be said.
+#[tokio::test]
+async fn g25_a_change_of_plan_is_begun_once() {
+    let ground = Ground::new().await;
+    ground.app("demo").await;
+    named(&ground, "demo", "heroku-postgresql:standard-0", "postgresql-one").await;
+    let path = "/apps/demo/addons/postgresql-one";
+    let patch = async |plan: &str| {
+        let body = json!({ "plan": { "name": format!("heroku-postgresql:{plan}") } });
+        ground.call("PATCH", path, body).await
+    };
+    let begun = patch("premium-2").await.ok();
+    assert_eq!(begun["plan"]["name"], "heroku-postgresql:standard-0");
+    let said = begun["provision_message"].as_str().unwrap_or_default();
+    assert!(said.contains("is being copied to a server of premium-2"), "{begun}");
+    let again = patch("premium-4").await;
+    assert_eq!(again.status, 409, "{again:?}");
+    assert!(again.error().2.contains("its plan is being changed"), "{again:?}");
+    let operations = ground.get("/howdah/v1/apps/demo/operations").await;
+    assert_eq!(operations[0]["kind"], "change_plan");
 }
 
 #[tokio::test]
