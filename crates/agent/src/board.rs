@@ -29,7 +29,7 @@ pub(crate) struct Board {
     change: watch::Sender<u64>,
     /// Timelines that were removed from the archive.
     erased: Mutex<BTreeSet<TimelineId>>,
-    disk: Mutex<DiskStage>,
+    disk: watch::Sender<DiskStage>,
 }
 
 impl Board {
@@ -44,7 +44,7 @@ impl Board {
             participants: Mutex::default(),
             change: watch::Sender::new(start),
             erased: Mutex::default(),
-            disk: Mutex::default(),
+            disk: watch::Sender::new(DiskStage::Ample),
         }
     }
 
@@ -58,11 +58,16 @@ impl Board {
 
     /// How full the disk is.
     pub(crate) fn disk(&self) -> DiskStage {
-        *self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.disk.borrow()
+    }
+
+    /// Tells of every change of that.
+    pub(crate) fn watch_disk(&self) -> watch::Receiver<DiskStage> {
+        self.disk.subscribe()
     }
 
     pub(crate) fn set_disk(&self, stage: DiskStage) {
-        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.disk.send_replace(stage);
         self.changed();
     }
 

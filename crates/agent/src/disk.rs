@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
 
-/// How often what is free is looked at: a disk of 500 MB/s loses 1 GB meanwhile.
+/// How often what is free is looked at, and how often when it is not much.
 const EVERY: Duration = Duration::from_secs(2);
+const OFTEN: Duration = Duration::from_millis(200);
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -33,13 +34,15 @@ struct Limits {
     reserve: u64,
 }
 
-/// For a disk of a size. Small disks are allowed to be fuller, as their databases are smaller.
+/// For a disk of a size. A large share of a large one is kept by nobody.
 fn limits(total: u64) -> Limits {
     let share = |percent: u64, most: u64| (total / 100 * percent).min(most);
+    // One that is small is as quickly full as a large one.
+    let at_least = |bytes: u64, percent: u64| bytes.min(total / 100 * percent);
     Limits {
-        warn: share(10, 20 * GIB),
-        throttle: share(6, 8 * GIB),
-        read_only: share(3, 3 * GIB),
+        warn: share(10, 20 * GIB).max(at_least(GIB, 40)),
+        throttle: share(6, 8 * GIB).max(at_least(512 * MIB, 33)),
+        read_only: share(3, 3 * GIB).max(at_least(256 * MIB, 25)),
         reserve: share(1, 256 * MIB),
     }
 }
@@ -78,17 +81,19 @@ impl Disk {
     /// Goes on until it is told to stop.
     pub(crate) async fn keep(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.look() {
+            let pause = self.look().unwrap_or_else(|error| {
                 tracing::warn!("the disk is not guarded now: {error:#}");
-            }
+                EVERY
+            });
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(EVERY) => {}
+                () = sleep(pause) => {}
             }
         }
     }
 
-    fn look(&self) -> Result<()> {
+    /// Returns when to look again.
+    fn look(&self) -> Result<Duration> {
         let (free, total) = Cluster::disk(&self.home).context("ask what is free of the disk")?;
         let limits = limits(total);
         let was = self.board.disk();
@@ -105,13 +110,14 @@ impl Disk {
         }
         match now {
             DiskStage::ReadOnly if free < limits.read_only / 4 => {
-                reserve::release(&self.reserve).context("release the reserve")
+                reserve::release(&self.reserve).context("release the reserve")?;
             }
-            DiskStage::ReadOnly | DiskStage::Throttle => Ok(()),
-            DiskStage::Ample | DiskStage::Warn => {
-                reserve::ensure(&self.reserve, limits.reserve).context("keep a reserve")
+            DiskStage::ReadOnly | DiskStage::Throttle | DiskStage::Warn => {}
+            DiskStage::Ample => {
+                reserve::ensure(&self.reserve, limits.reserve).context("keep a reserve")?;
             }
         }
+        Ok(if free < limits.warn * 2 { OFTEN } else { EVERY })
     }
 }
 

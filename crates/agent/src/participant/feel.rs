@@ -178,9 +178,10 @@ impl Participant {
 
 /// Returns when the disk enters or leaves the stage in which tenants only read.
 async fn disk_changed(board: Arc<Board>) {
-    let refuses = |board: &Board| board.disk() == DiskStage::ReadOnly;
-    let before = refuses(&board);
-    while refuses(&board) == before {
-        sleep(BEAT).await;
+    let mut disk = board.watch_disk();
+    let before = *disk.borrow_and_update() == DiskStage::ReadOnly;
+    if disk.wait_for(|now| (*now == DiskStage::ReadOnly) != before).await.is_err() {
+        // The board is gone, so the agent ends.
+        sleep(Duration::MAX).await;
     }
 }

@@ -220,7 +220,9 @@ impl Participant {
         let begin = Instant::now();
         while self.lacks_backup() {
             if begin.elapsed() > FIRST_BACKUP {
-                bail!("its first base backup is not complete yet, without which nothing comes back");
+                bail!(
+                    "its first base backup is not complete yet, without which nothing comes back"
+                );
             }
             sleep(Duration::from_millis(50)).await;
         }
