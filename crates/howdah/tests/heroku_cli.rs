@@ -203,3 +203,53 @@ fn d33_the_official_cli_attaches_a_pool_which_follows_a_promotion() {
     assert_ne!(refused.code, 0);
     has(&refused.stderr, "You can't perform this operation on Essential-tier databases.");
 }
+
+#[test]
+fn g13_g20_g27_the_official_cli_forks_follows_unfollows_and_rolls_back() {
+    let heroku = Heroku::start();
+    let standard = "addons:create heroku-postgresql:standard-0 -a demo";
+    let sql = |database: &str, sql: &str| {
+        heroku.words(&["pg:psql", database, "-a", "demo", "-c", sql]).ok()
+    };
+    heroku.run("apps:create demo --no-remote").ok();
+    heroku.run(&format!("{standard} --name pg-one-1 --wait")).ok();
+    sql("DATABASE", "create table t as select 4711 as a");
+    let now = "select 'at=' || to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')";
+    let said = sql("DATABASE", now);
+    let moment = said.split("at=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let moment = format!("{}+00:00", moment.expect("a time"));
+    sql("DATABASE", "create table later (a int)");
+
+    let fork = heroku.run(&format!("{standard} --as COPY -- --fork DATABASE")).ok();
+    has(&fork, "Database will become available after it completes forking");
+    has(&fork, "`pg:wait`");
+    let follow = heroku.run(&format!("{standard} --as REPLICA -- --follow DATABASE_URL")).ok();
+    has(&follow, "Follower will become available for read-only queries when up-to-date");
+    let back = format!("{standard} --as BACK -- --rollback pg-one-1 --to {moment}");
+    has(&heroku.run(&back).ok(), "after it completes rolling back to ");
+    heroku.run("pg:wait -a demo --wait-interval 1").ok();
+    for database in ["COPY", "REPLICA", "BACK"] {
+        has(&sql(database, "select a from t"), "4711");
+    }
+    let tables = "select 'tables=' || count(*) from pg_tables where schemaname = 'public'";
+    has(&sql("COPY", tables), "tables=2");
+    has(&sql("BACK", tables), "tables=1");
+    let info = heroku.run("pg:info -a demo").ok();
+    for part in ["Forked From:", "Following:", "Followers:", "Behind By:", "Continuous Protection:"]
+    {
+        has(&info, part);
+    }
+    has(&info, "earliest from 20");
+
+    let early = heroku.run("pg:promote REPLICA -a demo");
+    assert_ne!(early.code, 0, "{early:?}");
+    has(&early.stderr, "unfollow");
+    let unfollowed = heroku.run("pg:unfollow REPLICA -a demo --confirm demo");
+    has(&unfollowed.stderr, "unfollowing... done");
+    heroku.run("pg:wait -a demo --wait-interval 1").ok();
+    heroku.run("pg:promote REPLICA -a demo").ok();
+    sql("DATABASE", "create table mine (a int)");
+    has(&sql("REPLICA", tables), "tables=3");
+    let again = heroku.run("pg:unfollow REPLICA -a demo --confirm demo");
+    has(&again.stderr, "is not a follower");
+}
