@@ -4,8 +4,9 @@ use howdah_model::ids::{AccountId, AppId, OperationId};
 use howdah_model::name::{AppName, invent_app_name};
 use howdah_model::operation::Operation;
 use howdah_store::apps::{self, App};
+use howdah_store::databases::Database;
 use howdah_store::operations::{self, New, NotAdmitted};
-use howdah_store::{Connection, Tx, attachments, config_vars, databases, servers};
+use howdah_store::{Connection, Tx, attachments, config_vars, databases, lineage, servers};
 
 use super::error::{Error, Noun, Result, taken};
 use super::random;
@@ -127,11 +128,32 @@ pub(crate) async fn lock(tx: &mut Tx, app: &App) -> Result<()> {
     if apps::lock(tx, app.id).await? { Ok(()) } else { Err(Error::NotFound(Noun::App)) }
 }
 
+/// Refuses to take a database from the apps whose databases follow it.
+async fn refuse_followed_elsewhere(tx: &mut Tx, app: &App, database: &Database) -> Result<()> {
+    let followers = lineage::followers(tx, database.id).await?;
+    let foreign: Vec<_> = followers
+        .iter()
+        .filter(|one| one.database.app_id != app.id)
+        .map(|one| one.database.addon_name.as_str())
+        .collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "{} of {} is followed by {} of other apps. Make each a database of its own with \
+         `pg:unfollow`, or destroy it, before.",
+        database.addon_name,
+        app.name,
+        foreign.join(", ")
+    )))
+}
+
 /// Destroys an app: its name is free at once, its attachments to others' databases go with it,
 /// and its own databases are removed by operations that this begins.
 ///
 /// # Errors
-/// [`Error::Forbidden`] when the account is not its owner.
+/// [`Error::Forbidden`] when the account is not its owner; [`Error::Conflict`] when databases of other
+/// apps follow one of its own.
 pub async fn destroy(control: &Control, account: AccountId, app: &App) -> Result<()> {
     if app.owner_id != account {
         return Err(Error::Forbidden(format!(
@@ -156,6 +178,8 @@ pub async fn destroy(control: &Control, account: AccountId, app: &App) -> Result
             Ok(()) | Err(NotAdmitted::Refused { .. }) => {}
             Err(NotAdmitted::Store(error)) => return Err(error.into()),
         }
+        // It is locked now, so that no other comes to follow it.
+        refuse_followed_elsewhere(&mut tx, app, &database).await?;
     }
     attachments::delete_foreign(&mut tx, app.id).await?;
     config_vars::clear(&mut tx, app.id).await?;

@@ -161,6 +161,28 @@ async fn g13_g15_g23_a_follower_is_read_only_named_by_a_colour_and_not_followed_
 }
 
 #[tokio::test]
+async fn g22_an_app_does_not_go_while_databases_of_another_follow_its_own() {
+    let ground = ground().await;
+    ground.app("shop").await;
+    let body = json!({ "plan": STANDARD, "config": { "follow": "demo::DATABASE" }, "name": "postgresql-two" });
+    ground.call("POST", "/apps/shop/addons", body).await.ok();
+    wait(&ground, "postgresql-two").await;
+    let refused = ground.call("DELETE", "/apps/demo", Value::Null).await;
+    assert!(why(&refused).contains("followed by postgresql-two of other apps"), "{refused:?}");
+    assert_eq!(info(&ground, "postgresql-one").await["status"], "available");
+    let shown = info(&ground, "postgresql-two").await;
+    assert!(row(&shown, "Following").expect("a row").starts_with("Database on 127.0.0.1:5433/"));
+    ground.call("DELETE", "/apps/shop", Value::Null).await.ok();
+    for _ in 0..200 {
+        if ground.call("DELETE", "/apps/demo", Value::Null).await.status == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the app could not be destroyed after its follower had gone");
+}
+
+#[tokio::test]
 async fn g20_g21_an_unfollowed_database_leads_with_the_same_url() {
     let ground = ground().await;
     copy(&ground, json!({ "follow": "DATABASE" }), "postgresql-two").await;
