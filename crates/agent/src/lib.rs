@@ -14,15 +14,15 @@ mod memory;
 mod participant;
 mod ready_copies;
 mod specs;
+mod stopping;
 pub mod supervision;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use howdah_archive::Archive;
-use howdah_cluster::{RunAs, StopMode, postmaster};
+use howdah_cluster::RunAs;
 use howdah_model::agent::Installed;
 use howdah_model::ids::ServerId;
 use tokio::sync::mpsc;
@@ -36,6 +36,8 @@ use crate::disk::Disk;
 use crate::layout::Layout;
 use crate::manager::Manager;
 use crate::ready_copies::ReadyCopies;
+
+pub use crate::stopping::stop_all;
 
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
@@ -122,31 +124,4 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     stop.cancel();
     while parts.join_next().await.is_some() {}
     first.context("the agent has parts")?.context("a part of the agent broke off")?
-}
-
-/// How long a participant may take to stop before it is stopped harder.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Stops the PostgreSQL servers of all participants of a home, side by side: `fast`, after 20
-/// seconds `immediate`, then by force. Returns how many there were. No agent may run meanwhile.
-///
-/// # Errors
-/// When a process cannot be killed; the others are stopped all the same.
-pub async fn stop_all(home: &Path, run_as: &RunAs) -> Result<usize> {
-    let layout = Layout::new(home, run_as).context("read HOWDAH_HOME")?;
-    let mut stopping = JoinSet::new();
-    for data in layout.data_dirs() {
-        if postmaster::processes(&data).is_empty() {
-            continue;
-        }
-        stopping.spawn(async move { postmaster::stop(&data, StopMode::Fast, PATIENCE).await });
-    }
-    let count = stopping.len();
-    let mut first_error = None;
-    while let Some(stopped) = stopping.join_next().await {
-        if let Err(error) = stopped.context("wait for a server to stop")? {
-            first_error.get_or_insert(error);
-        }
-    }
-    first_error.map_or(Ok(count), |error| Err(error.into()))
 }

@@ -153,7 +153,9 @@ pub(crate) async fn stop_databases(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<()> {
     let run_as = run_as(settings)?;
-    let stopped = howdah_agent::stop_all(&home.path, &run_as).await?;
+    // Without it they are stopped as well.
+    let archive = archive::open(settings, home, &run_as).await.ok();
+    let stopped = howdah_agent::stop_all(&home.path, &run_as, archive).await?;
     if stopped > 0 {
         let what = if stopped == 1 { "database cluster" } else { "database clusters" };
         say(&format!("Stopped {stopped} {what}"));

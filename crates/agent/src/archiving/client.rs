@@ -20,8 +20,10 @@ pub(crate) const RESTORE: &str = "wal-restore";
 const NO: u8 = 1;
 /// What PostgreSQL's recovery takes for "stop": anything less would be the end of all WAL to it.
 const STOP: u8 = 255;
-/// How long an agent that is being started anew is waited for.
+/// How long an agent that is being started anew is waited for by a recovery, which would end else.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same by a server that archives: it tries again by itself, and waits for this when it stops.
+const BRIEFLY: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(600);
@@ -54,7 +56,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
 }
 
 fn archive(socket: &Path, name: &str) -> ExitCode {
-    let why = match ask(socket, &format!("archive {name}")) {
+    let why = match ask(socket, &format!("archive {name}"), BRIEFLY) {
         Ok(Said::Ok(_)) => return ExitCode::SUCCESS,
         Ok(Said::Missing) => "it is not there".to_owned(),
         Ok(Said::Error(why)) => why,
@@ -65,7 +67,7 @@ fn archive(socket: &Path, name: &str) -> ExitCode {
 }
 
 fn restore(socket: &Path, name: &str, to: &Path) -> ExitCode {
-    let why = match ask(socket, &format!("restore {name}")) {
+    let why = match ask(socket, &format!("restore {name}"), PATIENCE) {
         Ok(Said::Ok(from)) => match std::fs::rename(&from, to) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) => format!("move {from} to {}: {error}", to.display()),
@@ -78,8 +80,8 @@ fn restore(socket: &Path, name: &str, to: &Path) -> ExitCode {
     ExitCode::from(STOP)
 }
 
-fn ask(socket: &Path, line: &str) -> io::Result<Said> {
-    let mut stream = connect(socket)?;
+fn ask(socket: &Path, line: &str, patience: Duration) -> io::Result<Said> {
+    let mut stream = connect(socket, patience)?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.write_all(format!("{line}\n").as_bytes())?;
     let mut answer = String::new();
@@ -94,11 +96,11 @@ fn ask(socket: &Path, line: &str) -> io::Result<Said> {
     }
 }
 
-fn connect(socket: &Path) -> io::Result<UnixStream> {
+fn connect(socket: &Path, patience: Duration) -> io::Result<UnixStream> {
     let begin = Instant::now();
     loop {
         match UnixStream::connect(socket) {
-            Err(_) if begin.elapsed() < PATIENCE => std::thread::park_timeout(PAUSE),
+            Err(_) if begin.elapsed() < patience => std::thread::park_timeout(PAUSE),
             connected => return connected,
         }
     }

@@ -106,6 +106,28 @@ async fn k15_postgresql_knows_what_is_archived() {
     }
 }
 
+/// `howdah down`: servers are stopped in order without an agent, and what they wrote last is archived.
+#[tokio::test]
+async fn k15_servers_that_are_stopped_without_an_agent_archive_their_last_wal() {
+    let major = majors().pop().unwrap();
+    let mut agent = Agent::start_with_archive(std::slice::from_ref(&major)).await;
+    let ledger = Ledger::new(&agent, &major).await;
+    ledger.protected(&agent).await;
+    agent.end().await;
+    ledger.run("insert into t values (4)").await;
+    let archive = agent.archive.clone();
+    let stopped = howdah_agent::stop_all(agent.home(), &agent.home.run_as, archive).await;
+    assert_eq!(stopped.unwrap(), 1);
+    let log = std::fs::read_to_string(agent.dir(ledger.spec.id).join("log")).unwrap();
+    assert!(log.contains("database system is shut down"), "{log}");
+    // The data is lost before anybody starts it again.
+    std::fs::remove_dir_all(agent.dir(ledger.spec.id)).unwrap();
+    agent.begin().await;
+    let (tenant, spec) = ledger.copy(None, Until::End);
+    let seen = agent.put_and_wait(&spec).await;
+    assert_eq!(rows(&tenant, &seen).await, "1 2 3 4");
+}
+
 /// A participant that is told to stand still keeps its data, says where it came to, and goes on when
 /// it is told to.
 #[tokio::test]

@@ -439,13 +439,13 @@ async fn stop_all_stops_every_participant_of_a_home() {
     }
     kill_process(agent.postmaster(specs[0].id).unwrap().pid, Signal::STOP).unwrap();
     agent.end().await;
-    let stopped = howdah_agent::stop_all(agent.home(), &agent.home.run_as).await.unwrap();
+    let stopped = howdah_agent::stop_all(agent.home(), &agent.home.run_as, None).await.unwrap();
     assert_eq!(stopped, 2);
     for spec in &specs {
         assert!(agent.postmaster(spec.id).is_none());
         assert!(Connection::open(&sockets[&spec.id], "postgres", Limits::LOOK).await.is_err());
     }
-    assert_eq!(howdah_agent::stop_all(agent.home(), &agent.home.run_as).await.unwrap(), 0);
+    assert_eq!(howdah_agent::stop_all(agent.home(), &agent.home.run_as, None).await.unwrap(), 0);
     agent.begin().await;
     for spec in &specs {
         agent.wait(spec.id, "it is up again", |one| one.applied == Some(spec.revision)).await;

@@ -67,7 +67,7 @@ async fn copies_that_are_half_made_or_of_another_template_are_replaced_and_never
     .await;
     let kept = inode(&copy);
     agent.end().await;
-    howdah_agent::stop_all(agent.home(), &agent.home.run_as).await.unwrap();
+    howdah_agent::stop_all(agent.home(), &agent.home.run_as, None).await.unwrap();
     agent.begin().await;
     agent.put_and_wait(&spec).await;
     assert_eq!(inode(&copy), kept, "a good one stays");
