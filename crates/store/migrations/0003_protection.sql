@@ -61,3 +61,6 @@ create table incidents (
 create unique index incidents_one_of_a_kind
     on incidents (server_id, coalesce(participant_id, server_id), kind) where ended_at is null;
 create index on incidents (began_at desc);
+
+-- What agents are told has more in it now: each is told anew.
+update participants set revision = revision + 1 where removed_at is null;
