@@ -99,6 +99,17 @@ pub(crate) fn due(times: &Times, backup_every: u64, drill_every: u64) -> Option<
     (times.drill_asked || (drill_due && !is_young)).then_some(Job::Drill)
 }
 
+/// Whether a job waits for room: what can wait takes none from databases.
+fn must_wait(job: Job, disk: DiskStage, drill_asked: bool) -> bool {
+    match job {
+        Job::Survey => false,
+        // Without the first one, or behind a gap, nothing could be restored.
+        Job::Backup(Checkpoint::Fast) => disk >= DiskStage::ReadOnly,
+        Job::Backup(Checkpoint::Spread) => disk >= DiskStage::Throttle,
+        Job::Drill => disk >= DiskStage::Throttle && !drill_asked,
+    }
+}
+
 /// See the module's text.
 pub(crate) struct Backups {
     keep: Arc<Keep>,
@@ -161,9 +172,7 @@ impl Backups {
         else {
             return;
         };
-        // What can wait takes no room from databases.
-        let needs_room = !matches!(job, Job::Survey);
-        if needs_room && self.keep.board.disk() >= DiskStage::Throttle {
+        if must_wait(job, self.keep.board.disk(), times.drill_asked) {
             return;
         }
         let (keep, known) = (Arc::clone(&self.keep), Arc::clone(&self.known));
@@ -350,6 +359,17 @@ mod tests {
         assert_eq!(due(&Times { backup_asked: true, ..fresh }, DAY, 0), fast);
         // A clock that was set back makes no storm.
         assert_eq!(due(&Times { now: at(-5), ..fresh }, DAY, 0), None);
+    }
+
+    #[test]
+    fn what_can_wait_takes_no_room_from_databases() {
+        let first = Job::Backup(Checkpoint::Fast);
+        assert!(!must_wait(first, DiskStage::Throttle, false));
+        assert!(must_wait(first, DiskStage::ReadOnly, false));
+        assert!(must_wait(Job::Backup(Checkpoint::Spread), DiskStage::Throttle, false));
+        assert!(must_wait(Job::Drill, DiskStage::Throttle, false));
+        assert!(!must_wait(Job::Drill, DiskStage::Throttle, true));
+        assert!(!must_wait(Job::Survey, DiskStage::ReadOnly, false));
     }
 
     /// M13: restores are proven by themselves, and when somebody asks.
