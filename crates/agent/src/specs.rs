@@ -28,6 +28,10 @@ pub(crate) struct Progress {
     /// Its data is a copy of a running server's, with all WAL that it needs.
     #[serde(default)]
     pub(crate) copied: bool,
+    /// It has followed a leader with the data that it has: all WAL that it needs is its own, and the
+    /// archive may lack the end of that.
+    #[serde(default)]
+    pub(crate) followed: bool,
 }
 
 impl Layout {

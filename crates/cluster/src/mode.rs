@@ -171,6 +171,11 @@ impl Cluster {
             let control = self.control_data().await.map_err(io::Error::other)?;
             settings.extend(self.at_least(&control));
         }
+        if matches!(mode, Mode::Recover(_)) && self.installed.version.major.0 >= 17 {
+            // What summarizes does not run while nobody is let in, and the end of the recovery would
+            // wait for it for ever.
+            settings.push(("summarize_wal", "off".to_owned()));
+        }
         let mut text = "# Written by Howdah at every start.\n".to_owned();
         for (name, value) in settings {
             let invalid = |bad| io::Error::new(io::ErrorKind::InvalidInput, bad);

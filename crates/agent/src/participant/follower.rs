@@ -115,6 +115,10 @@ impl Participant {
         self.look_into_some(&connection).await;
         connection.close().await;
         self.tell_following(position, &receiving, &present);
+        if !self.progress.followed {
+            self.progress.followed = true;
+            self.layout.write_progress(self.id, self.progress)?;
+        }
         self.converged = Some((spec.revision, Instant::now()));
         self.failures = 0;
         let leader = spec.leader.and_then(|id| self.board.one(id)?.position).map(|at| at.lsn);

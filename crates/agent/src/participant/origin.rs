@@ -32,6 +32,15 @@ impl Participant {
         let restore_command = || howdah_cluster::commands::restore(&archives.program, &socket);
         Ok(match (spec.role, &spec.source) {
             (Role::Leader, Source::Empty) => Mode::Primary,
+            // Killed while it was promoted. A segment that the archive has only the beginning of
+            // would take the place of its own.
+            (Role::Leader, Source::Timeline(_)) if self.progress.followed => {
+                Mode::Recover(Recovery {
+                    restore_command: NOTHING.to_owned(),
+                    target: RecoveryTarget::End,
+                    timeline: None,
+                })
+            }
             // The archive may lack the end of what the copy has, and would come first.
             (Role::Leader, Source::Timeline(_)) if self.progress.copied => {
                 Mode::Recover(Recovery {
@@ -84,6 +93,7 @@ impl Participant {
     /// Whether the data is a copy that needs no archive to start.
     fn note_copied(&mut self, copied: bool) -> Result<()> {
         self.progress.copied = copied;
+        self.progress.followed = false;
         self.layout.write_progress(self.id, self.progress)
     }
 

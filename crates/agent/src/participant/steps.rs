@@ -116,15 +116,19 @@ impl Participant {
         self.standing = None;
         self.cluster.stop(StopMode::Fast, STOP).await?;
         self.show(InstanceState::Down);
+        Ok(())
+    }
+
+    /// Sends what a server that stands still has left, before anybody takes its place.
+    async fn send_rest(&mut self) {
         if let Some(archiving) = &mut self.archiving {
-            // It is sent when the server runs again, too.
+            // It is sent when the server runs again, or goes, too.
             match timeout(LAST_WAL_OF_STOPPED, archiving.finish()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(participant.id = %self.id, "{error:#}"),
                 Err(_) => tracing::warn!(participant.id = %self.id, "its last WAL is not sent yet"),
             }
         }
-        Ok(())
     }
 
     /// Says where a stopped server came to, and waits for another spec.
@@ -134,6 +138,7 @@ impl Participant {
             let _ = self.wanted.changed().await;
             return Ok(());
         }
+        self.send_rest().await;
         let control = self.cluster.control_data().await.context("read the control file")?;
         self.board.update(self.id, |one| {
             one.instance = InstanceState::Down;
