@@ -67,7 +67,7 @@ fn archive(socket: &Path, name: &str) -> ExitCode {
 }
 
 fn restore(socket: &Path, name: &str, to: &Path) -> ExitCode {
-    let why = match ask(socket, &format!("restore {name}"), PATIENCE) {
+    let why = match ask_patiently(socket, &format!("restore {name}")) {
         Ok(Said::Ok(from)) => match std::fs::rename(&from, to) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) => format!("move {from} to {}: {error}", to.display()),
@@ -78,6 +78,18 @@ fn restore(socket: &Path, name: &str, to: &Path) -> ExitCode {
     };
     eprintln!("howdah: {name} cannot be restored: {why}");
     ExitCode::from(STOP)
+}
+
+/// Asks anew when the agent ends in the middle of its answer.
+fn ask_patiently(socket: &Path, line: &str) -> io::Result<Said> {
+    let begin = Instant::now();
+    loop {
+        let left = PATIENCE.saturating_sub(begin.elapsed());
+        match ask(socket, line, left) {
+            Err(_) if !left.is_zero() => std::thread::park_timeout(PAUSE),
+            answered => return answered,
+        }
+    }
 }
 
 fn ask(socket: &Path, line: &str, patience: Duration) -> io::Result<Said> {
