@@ -99,6 +99,7 @@ fn g25_a_plan_is_changed_under_load_without_an_error_and_nothing_is_lost_or_doub
 
     let stop = AtomicBool::new(false);
     let (upgraded, done) = thread::scope(|scope| {
+        let _stops = Stops(&stop);
         let clients: Vec<_> = (0..CLIENTS)
             .map(|nth| {
                 let (demo, url, stop) = (&demo, url.as_str(), &stop);
@@ -178,4 +179,134 @@ fn g25_what_cannot_be_changed_is_refused_with_the_way_out() {
     // Whoever destroys it does not wait for the change.
     demo.say("addons:destroy pg-plan-1 -a demo --confirm demo").ok();
     wait_until("nothing is left of either", || participants(&demo) == 0);
+}
+
+/// Where the newest operation is.
+fn state(demo: &Platform) -> String {
+    let text = demo.say("pg:operations --json -n 1 -a demo").ok();
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["data"][0]["state"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Writes one number after the other, each in a session of its own, whatever becomes of the platform.
+/// Answers those that were acknowledged.
+fn write_through(demo: &Platform, url: &str, stop: &AtomicBool, from: u64) -> Vec<u64> {
+    let mut acknowledged = Vec::new();
+    for n in from.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        if demo.psql(url, &format!("insert into ledger values ({n})")).code == 0 {
+            acknowledged.push(n);
+        }
+    }
+    acknowledged
+}
+
+/// Ends the writing also when something else has failed.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The platform is killed while the database is on its way to another server: it comes to one server,
+/// with the plan of that, and all that was acknowledged is there.
+#[test]
+fn g25_a_platform_that_is_killed_in_a_change_of_plan_leaves_one_database_with_all_its_data() {
+    let demo = platform();
+    let url = demo.config_var("DATABASE_URL", "demo");
+    ask(&demo, &url, "create table ledger (n bigint primary key)");
+    let mut from = 1;
+    let mut plan = ("Standard 0".to_owned(), "standard-2", "Standard 2");
+    for (at, later_ms) in
+        [("following", 500), ("holding", 0), ("fencing", 0), ("promoting", 0), ("promoting", 150)]
+    {
+        demo.say(&format!("addons:upgrade DATABASE {} -a demo", plan.1)).ok();
+        let stop = AtomicBool::new(false);
+        let acknowledged = thread::scope(|scope| {
+            let _stops = Stops(&stop);
+            let writing = scope.spawn(|| write_through(&demo, &url, &stop, from));
+            let order = ["requested", "following", "preparing", "holding", "fencing", "promoting"];
+            let place = |state: &str| order.iter().position(|one| *one == state);
+            let reached = place(at).expect("a state");
+            wait_until(at, || place(&state(&demo)).is_none_or(|now| now >= reached));
+            thread::sleep(Duration::from_millis(later_ms));
+            eprintln!("killed in {}", state(&demo));
+            demo.kill();
+            demo.up();
+            let is_over = || ["done", "undone"].contains(&state(&demo).as_str());
+            wait_until("the operation ends", is_over);
+            stop.store(true, Ordering::Relaxed);
+            writing.join().expect("what was acknowledged")
+        });
+        let ended = state(&demo);
+        eprintln!("it is {ended}; {} numbers were acknowledged", acknowledged.len());
+        let there = ask(&demo, &url, &format!("select n from ledger where n >= {from}"));
+        let there: std::collections::BTreeSet<u64> =
+            there.lines().map(|line| line.parse().expect("a number")).collect();
+        let lost: Vec<_> = acknowledged.iter().filter(|n| !there.contains(n)).collect();
+        assert!(lost.is_empty(), "{at}: {lost:?} were acknowledged and are lost");
+        from = there.last().copied().unwrap_or(from).max(from) + 1000;
+        if ended == "done" {
+            plan = match plan.1 {
+                "standard-2" => (plan.2.to_owned(), "standard-0", "Standard 0"),
+                _ => (plan.2.to_owned(), "standard-2", "Standard 2"),
+            };
+        }
+        assert_eq!(row(&demo, "DATABASE", "Plan").as_deref(), Some(plan.0.as_str()), "{at}");
+        wait_until("one server is left", || participants(&demo) == 1);
+        assert_eq!(demo.psql(&url, "insert into ledger values (0)").code, 0);
+        ask(&demo, &url, "delete from ledger where n = 0");
+    }
+}
+
+/// G2: the history goes on: moments before and after the move can be restored.
+#[test]
+fn g2_g25_a_rollback_reaches_moments_on_both_sides_of_a_change_of_plan() {
+    let demo = platform();
+    let url = demo.config_var("DATABASE_URL", "demo");
+    ask(&demo, &url, "create table t as select 'before' a");
+    let protection = || -> serde_json::Value {
+        let text = demo.howdah(&["pg:protection", "DATABASE", "--json", "-a", "demo"]).ok();
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["data"].take()
+    };
+    wait_until("there is a base backup", || protection()["protected"]["backup"].is_object());
+    ask(&demo, &url, "insert into t values ('then')");
+    let moment = || ask(&demo, &url, "select clock_timestamp()");
+    let before = moment();
+    ask(&demo, &url, "insert into t values ('late')");
+    demo.say("addons:upgrade DATABASE standard-2 --wait -a demo").ok();
+    wait_until("the base backup of before is known", || {
+        protection()["protected"]["backup"].is_object()
+    });
+    ask(&demo, &url, "insert into t values ('after')");
+    let after = moment();
+    ask(&demo, &url, "insert into t values ('too late')");
+    for (name, to, rows) in
+        [("OLD", before, "before,then"), ("NEW", after, "after,before,late,then")]
+    {
+        let made = demo.howdah(&[
+            "addons:create",
+            "heroku-postgresql",
+            "--rollback",
+            "DATABASE",
+            "--to",
+            &to,
+            "--as",
+            name,
+            "--wait",
+            "-a",
+            "demo",
+        ]);
+        assert_eq!(made.code, 0, "{made:?}");
+        let copy = demo.config_var(&format!("{name}_URL"), "demo");
+        assert_eq!(ask(&demo, &copy, "select string_agg(a, ',' order by a) from t"), rows);
+    }
+    wait_until("its WAL goes to the archive", || {
+        protection()["protected"]["trouble"].is_null()
+            && protection()["protected"]["lag_bytes"] == 0
+    });
 }
