@@ -105,6 +105,7 @@ fn of_server(seen: &Sighting, now: Timestamp) -> Vec<Wrong> {
     participants.sort_by_key(|one| one.id);
     for one in participants {
         all.extend(of_archive(seen.server.server, one, now));
+        all.extend(of_gap(seen.server.server, one));
         all.extend(of_drill(seen.server.server, one));
     }
     all
@@ -127,6 +128,17 @@ fn of_disk(seen: &Sighting) -> Option<Wrong> {
             Bytes(server.disk_total)
         ),
         since: server.at,
+    })
+}
+
+fn of_gap(server: ServerId, seen: &ParticipantObservation) -> Option<Wrong> {
+    let gap = seen.protected.as_ref()?.gap.as_ref()?;
+    Some(Wrong {
+        kind: Kind::Gap,
+        participant: Some(seen.id),
+        server,
+        what: gap.what.clone(),
+        since: gap.since,
     })
 }
 

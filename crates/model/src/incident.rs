@@ -22,8 +22,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
-    /// WAL does not reach the archive, or has a gap there.
+    /// WAL does not reach the archive.
     Archive,
+    /// WAL is missing in the archive.
+    Gap,
     /// A restore drill failed.
     Drill,
     /// A server's disk is nearly full.

@@ -153,6 +153,10 @@ pub struct Protected {
     pub lag_bytes: u64,
     /// What keeps WAL from the archive now, and since when.
     pub trouble: Option<Trouble>,
+    /// WAL that was found to be missing in the archive, for some minutes: moments in it cannot be
+    /// restored, and a base backup was taken behind it.
+    #[serde(default)]
+    pub gap: Option<Trouble>,
     /// The earliest moment that can be restored.
     pub earliest: Option<Timestamp>,
     /// The newest complete base backup.

@@ -10,7 +10,7 @@ use howdah_archive::wal::index::Gap;
 use howdah_cluster::{durable, settings};
 use howdah_model::agent::{ParticipantSpec, Wanted};
 use howdah_model::machine::back_off;
-use howdah_model::protection::{BackupSeen, DiskStage, DrillSeen, Protected};
+use howdah_model::protection::{BackupSeen, DiskStage, DrillSeen, Protected, Trouble};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ use crate::clock;
 const SURVEY: Duration = Duration::from_secs(3600);
 /// Parts of a base backup that are compressed and sent at one time.
 const PARALLEL: usize = 2;
+/// How long a gap is told of after it was found: it is closed within seconds, and people are to know.
+const TELL_GAP: Duration = Duration::from_secs(300);
 /// How long nothing is begun for a new server: somebody waits for the first answer of it.
 const REST: Duration = Duration::from_secs(2);
 
@@ -50,6 +52,8 @@ struct Known {
     earliest: Option<Timestamp>,
     /// WAL is missing between the backups and now: only a new backup makes what follows of use.
     has_gap: bool,
+    /// The last gap that was found, and when.
+    gap: Option<(Trouble, Instant)>,
     /// Of the base backup that is being taken.
     progress: Option<Progress>,
 }
@@ -151,6 +155,8 @@ impl Backups {
             stored: newest.stored,
         });
         protected.backing_up = known.progress.as_ref().map(|p| (p.done(), p.total()));
+        let told = known.gap.as_ref().filter(|(_, found)| found.elapsed() < TELL_GAP);
+        protected.gap = told.map(|(gap, _)| gap.clone());
         protected.backups = known.kept.backups;
         protected.drill = known.kept.drill.clone();
         protected.drills = known.kept.drills;
@@ -247,11 +253,15 @@ async fn survey(keep: &Keep, known: &Mutex<Known>, spec: &ParticipantSpec) -> Re
     known.earliest = earliest;
     known.newest = backups.into_iter().next_back();
     if known.has_gap {
-        tracing::error!(
-            participant.id = %keep.id,
-            "WAL is missing in the archive of timeline {}: {gaps:?}; a base backup is taken",
-            keep.histories.own
+        let missing: Vec<_> = gaps.iter().map(ToString::to_string).collect();
+        let what = format!(
+            "WAL is missing in the archive of timeline {}: {}. A base backup is taken behind it; \
+             moments in it cannot be restored",
+            keep.histories.own,
+            missing.join(", ")
         );
+        tracing::error!(participant.id = %keep.id, "{what}");
+        known.gap = Some((Trouble { what, since: clock::now() }, Instant::now()));
     }
     Ok(())
 }

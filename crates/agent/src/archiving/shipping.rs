@@ -249,6 +249,7 @@ fn unknown() -> Protected {
         archived_at: None,
         lag_bytes: 0,
         trouble: None,
+        gap: None,
         earliest: None,
         backup: None,
         backing_up: None,

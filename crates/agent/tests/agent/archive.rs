@@ -106,6 +106,45 @@ async fn k15_postgresql_knows_what_is_archived() {
     }
 }
 
+/// A hole in the archive is found, told, and closed by a base backup behind it.
+#[tokio::test]
+async fn m11_wal_that_is_missing_in_the_archive_is_told_and_a_base_backup_is_taken() {
+    let major = majors().pop().unwrap();
+    let mut agent = Agent::start_with_archive(std::slice::from_ref(&major)).await;
+    let ledger = Ledger::new(&agent, &major).await;
+    ledger.protected(&agent).await;
+    until("a segment counts as archived", || async {
+        ledger.run("select archived_count > 0 from pg_stat_archiver").await == "t"
+    })
+    .await;
+    let seen = agent.observe(None).await.participants.pop().unwrap();
+    let first = seen.protected.unwrap().backup.unwrap().id;
+    agent.end().await;
+    let objects = agent.archived();
+    let is_segment = |path: &&PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.len() == 24 && path.to_string_lossy().contains("/wal/")
+    };
+    let newest = objects.iter().filter(is_segment).max().unwrap();
+    std::fs::remove_file(newest).unwrap();
+    agent.begin().await;
+    let seen = agent
+        .wait(ledger.spec.id, "the gap is told and closed", |one| {
+            let Some(protected) = &one.protected else { return false };
+            let is_new = protected.backup.as_ref().is_some_and(|backup| backup.id != first);
+            is_new && protected.gap.is_some()
+        })
+        .await;
+    let gap = seen.protected.unwrap().gap.unwrap();
+    let name = newest.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(gap.what.contains(&name), "{}", gap.what);
+    ledger.run("insert into t values (4)").await;
+    ledger.protected(&agent).await;
+    let (tenant, spec) = ledger.copy(None, Until::End);
+    let seen = agent.put_and_wait(&spec).await;
+    assert_eq!(rows(&tenant, &seen).await, "1 2 3 4");
+}
+
 /// `howdah down`: servers are stopped in order without an agent, and what they wrote last is archived.
 #[tokio::test]
 async fn k15_servers_that_are_stopped_without_an_agent_archive_their_last_wal() {

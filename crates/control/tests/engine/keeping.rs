@@ -23,6 +23,7 @@ fn protected() -> Protected {
         archived_at: None,
         lag_bytes: 0,
         trouble: None,
+        gap: None,
         earliest: None,
         backup: None,
         backing_up: None,

@@ -121,6 +121,7 @@ fn protected(spec: &ParticipantSpec) -> Protected {
         archived_at: Some(AT),
         lag_bytes: 0,
         trouble: None,
+        gap: None,
         earliest: Some(AT),
         backup: Some(BackupSeen { id: "b".to_owned(), ended_at: AT, bytes: 9, stored: 3 }),
         backing_up: None,

@@ -92,6 +92,7 @@ mod tests {
             archived_at: Some(at("2026-01-02T03:04:03Z")),
             lag_bytes: 0,
             trouble: None,
+            gap: None,
             earliest: Some(at("2026-01-01T01:00:00Z")),
             backup: Some(BackupSeen {
                 id: "b".to_owned(),
