@@ -202,7 +202,8 @@ impl Participant {
         self.looks.follow(report.present.keys());
         self.board.update(self.id, |one| {
             super::observed(one, &report.present);
-            one.making = None;
+            // It leads.
+            (one.making, one.following) = (None, None);
         });
         if !report.errors.is_empty() {
             self.converged = None;
