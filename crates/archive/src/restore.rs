@@ -117,7 +117,9 @@ impl Error {
 
 /// Restores a base backup: a complete data directory with `backup_label`, without WAL, on the disk
 /// when this returns. A server that is started in it needs the WAL from the backup's start on. When
-/// the future is dropped, what was written stays for the next attempt.
+/// the future is dropped, what was written stays for the next attempt. Where the same restore is
+/// complete already and no server has been started in it, there is nothing to do (not so for an
+/// incremental one, which is then [`Error::Occupied`]).
 ///
 /// # Errors
 /// See [`Error`].

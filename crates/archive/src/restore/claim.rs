@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use howdah_model::ids::TimelineId;
@@ -39,13 +39,14 @@ impl Claim {
     /// Makes the directory where it is not there, and takes it. What is left of another restore is
     /// removed.
     pub(super) fn take(dir: &Path, what: &What, owner: Option<Owner>) -> Result<Self, Error> {
-        make_dir(dir, owner).map_err(Error::file(dir))?;
-        let root = File::open(dir).map_err(Error::file(dir))?;
         let path = dir.join(MARKER);
-        let was_empty = fs::read_dir(dir).map_err(Error::file(dir))?.next().is_none();
-        if !was_empty && !path.exists() {
+        // What is somebody else's is not touched.
+        let is_empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+        if dir.exists() && !is_empty && !path.exists() {
             return Err(Error::Occupied(dir.to_owned()));
         }
+        make_dir(dir, owner).map_err(Error::file(dir))?;
+        let root = File::open(dir).map_err(Error::file(dir))?;
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut marker = options.open(&path).map_err(Error::file(&path))?;
@@ -68,6 +69,11 @@ impl Claim {
             write(&mut marker).map_err(Error::file(&path))?;
         }
         Ok(Self { dir: dir.to_owned(), what: what.clone(), _marker: marker, root, resumes })
+    }
+
+    /// Whether a directory is being restored into, or was left in the middle of that.
+    pub(super) fn is_on(dir: &Path) -> bool {
+        dir.join(MARKER).exists()
     }
 
     /// Removes what an earlier attempt left.
@@ -109,8 +115,10 @@ fn clear(dir: &Path, except: &str) -> io::Result<()> {
 /// Makes a directory that only its owner can enter; one that is there is given to the owner.
 pub(super) fn make_dir(dir: &Path, owner: Option<Owner>) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+        }
+        made => made?,
     }
     if let Some(Owner { uid, gid }) = owner {
         std::os::unix::fs::chown(dir, Some(uid), Some(gid))?;

@@ -3,21 +3,25 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep};
 
 use super::claim::{Claim, What};
-use super::writing::{Pouring, Writer, Written};
+use super::writing::{self, MANIFEST, Pouring, Writer, Written};
 use super::{Error, Restoring};
 use crate::Timeline;
 use crate::backup::index::{Index, Piece};
 use crate::backup::manifest::{Manifest, Sum};
 use crate::backup::{Backup, Progress, objects};
 
-/// What the manifest is called in a data directory.
-const MANIFEST: &str = "backup_manifest";
 /// How much is written before it is flushed to the disk.
 const FLUSHED_AT_ONCE: u64 = 128 << 20;
+/// How long writing may go on after a failure.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+/// Between two looks at whether it has ended.
+const TICK: Duration = Duration::from_millis(2);
 
 /// Restores a backup into `how.to`.
 pub(super) async fn fill(
@@ -27,7 +31,48 @@ pub(super) async fn fill(
     progress: &Progress,
 ) -> Result<(), Error> {
     let plan = Arc::new(Plan::fetch(timeline, backup).await?);
+    let (dir, same) = (how.to.clone(), Arc::clone(&plan));
+    if blocking(move || writing::is_done(&dir, &same.manifest, &same.text)).await? {
+        progress.add(backup.bytes);
+        return Ok(());
+    }
     let writer = claim(timeline, backup, how).await?;
+    let given_up = GivenUp(Arc::clone(&writer));
+    let filled = fill_with(timeline, backup, plan, writer, how, progress).await;
+    if filled.is_err() {
+        given_up.wait().await;
+    }
+    filled
+}
+
+/// Has all writing end soon, also when the restore is dropped.
+struct GivenUp(Arc<Writer>);
+
+impl GivenUp {
+    /// Waits until nobody writes any more, so that the next attempt is not refused as a second one.
+    async fn wait(self) {
+        self.0.give_up();
+        let deadline = Instant::now() + LAST_WRITES;
+        while Arc::strong_count(&self.0) > 1 && Instant::now() < deadline {
+            sleep(TICK).await;
+        }
+    }
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+async fn fill_with(
+    timeline: &Timeline,
+    backup: &Backup,
+    plan: Arc<Plan>,
+    writer: Arc<Writer>,
+    how: &Restoring,
+    progress: &Progress,
+) -> Result<(), Error> {
     let sums = if writer.claim.resumes {
         let (plan, writer) = (Arc::clone(&plan), Arc::clone(&writer));
         blocking(move || writer.complete(&plan.index, &plan.manifest)).await?
@@ -116,7 +161,7 @@ async fn claim(
     let (dir, owner) = (how.to.clone(), how.owner);
     blocking(move || {
         let claim = Claim::take(&dir, &what, owner)?;
-        Ok(Arc::new(Writer { dir, owner, claim }))
+        Ok(Arc::new(Writer::new(dir, owner, claim)))
     })
     .await
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::claim::{Claim, make_dir, sync_dir};
 use super::{Error, Owner};
@@ -13,6 +14,10 @@ use crate::backup::manifest::{Manifest, Sum};
 const CHUNK: usize = 1 << 18;
 /// Without this file no server starts. It comes last.
 const CONTROL: &str = "global/pg_control";
+/// The first server that is started gives this file another name.
+const LABEL: &str = "backup_label";
+/// What the manifest is called in a data directory.
+pub(super) const MANIFEST: &str = "backup_manifest";
 
 /// What was written of a file.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +35,19 @@ pub(super) struct Writer {
     pub(super) owner: Option<Owner>,
     /// Held as long as anything writes, also when nobody waits for it any more.
     pub(super) claim: Claim,
+    given_up: AtomicBool,
 }
 
 impl Writer {
+    pub(super) fn new(dir: PathBuf, owner: Option<Owner>, claim: Claim) -> Self {
+        Self { dir, owner, claim, given_up: AtomicBool::new(false) }
+    }
+
+    /// Has all writing end at the next occasion.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
     /// Makes the directories and all files that have no content.
     pub(super) fn prepare(&self, index: &Index) -> Result<(), Error> {
         for path in &index.directories {
@@ -62,7 +77,7 @@ impl Writer {
         let mut complete = Vec::with_capacity(index.files.len());
         for file in &index.files {
             let should = manifest.files.get(&file.path).copied();
-            let is_complete = should.is_some() && self.sum(&file.path) == should;
+            let is_complete = should.is_some() && sum(&self.place(&file.path)) == should;
             let path = self.place(&file.path);
             if is_complete {
                 // It may have been another owner's.
@@ -73,19 +88,6 @@ impl Writer {
             complete.push(is_complete);
         }
         Ok(complete)
-    }
-
-    /// What is there of a file, if it can be read.
-    fn sum(&self, path: &str) -> Option<Sum> {
-        let file = File::open(self.place(path)).ok()?;
-        let size = file.metadata().ok()?.len();
-        let (mut at, mut crc, mut chunk) = (0, 0, vec![0; CHUNK]);
-        while at < size {
-            let read = file.read_at(&mut chunk, at).ok().filter(|read| *read > 0)?;
-            crc = crc32c::crc32c_append(crc, &chunk[..read]);
-            at += read as u64;
-        }
-        Some(Sum { size, crc })
     }
 
     /// Flushes everything, gives `pg_control` its name, and takes the marker away.
@@ -116,6 +118,35 @@ impl Writer {
     }
 }
 
+/// Whether a directory is this very restore, and complete: the last step of an attempt goes on also
+/// when nobody waits for it any more. No server has been started in it since.
+pub(super) fn is_done(dir: &Path, manifest: &Manifest, text: &[u8]) -> Result<bool, Error> {
+    // Not by `pg_control`: it ends with its own checksum, so the manifest's is the same for all.
+    let label = sum(&dir.join(LABEL));
+    let is_done = label.is_some()
+        && label.as_ref() == manifest.files.get(LABEL)
+        && dir.join(CONTROL).exists()
+        && !Claim::is_on(dir)
+        && fs::read(dir.join(MANIFEST)).is_ok_and(|there| there == text);
+    if is_done {
+        sync_dir(dir)?;
+    }
+    Ok(is_done)
+}
+
+/// What is there of a file, if it can be read.
+fn sum(path: &Path) -> Option<Sum> {
+    let file = File::open(path).ok()?;
+    let size = file.metadata().ok()?.len();
+    let (mut at, mut crc, mut chunk) = (0, 0, vec![0; CHUNK]);
+    while at < size {
+        let read = file.read_at(&mut chunk, at).ok().filter(|read| *read > 0)?;
+        crc = crc32c::crc32c_append(crc, &chunk[..read]);
+        at += read as u64;
+    }
+    Some(Sum { size, crc })
+}
+
 /// Writes the pieces of a part while it comes.
 pub(super) struct Pouring<'a> {
     writer: &'a Writer,
@@ -137,6 +168,9 @@ impl<'a> Pouring<'a> {
 
     /// Takes the next bytes of the part.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        if self.writer.given_up.load(Ordering::Relaxed) {
+            return Err(Error::Broke("it was given up".to_owned()));
+        }
         while !bytes.is_empty() {
             if self.open.is_none() {
                 let Some(next) = self.pieces.as_slice().first() else {

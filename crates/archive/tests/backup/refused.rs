@@ -1,14 +1,15 @@
 //! What is refused, and how it is said.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use howdah_archive::backup::{self, Error, Progress, WireError};
 use howdah_archive::restore;
+use howdah_cluster::StopMode;
 use howdah_testkit::clusters::majors;
 use howdah_testkit::servers::Server;
 
-use crate::bed::{Bed, files, never};
+use crate::bed::{BOUND, Bed, files, never};
 
 #[tokio::test]
 async fn directories_that_hold_something_else_are_left_alone() {
@@ -18,9 +19,14 @@ async fn directories_that_hold_something_else_are_left_alone() {
     let (cluster, how) = bed.restoring("taken");
     fs::create_dir(&cluster.data).expect("make a directory");
     fs::write(cluster.data.join("precious"), "data").expect("write");
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&cluster.data, open).expect("open the directory");
+    let before = fs::metadata(&cluster.data).expect("look");
     let restored = restore::restore(&bed.timeline, &backup, &how, &Progress::default()).await;
     assert!(matches!(restored, Err(restore::Error::Occupied(_))), "{restored:?}");
     assert_eq!(files(&cluster.data), [cluster.data.join("precious")]);
+    let (is, was) = (fs::metadata(&cluster.data).expect("look"), before);
+    assert_eq!((is.mode(), is.uid()), (was.mode(), was.uid()), "it was changed");
 
     fs::remove_file(cluster.data.join("precious")).expect("remove");
     bed.restore(&backup, "taken").await;
@@ -28,6 +34,11 @@ async fn directories_that_hold_something_else_are_left_alone() {
         let mode = fs::metadata(&path).expect("look").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", path.display());
     }
+    // The very same is there already; once a server has been started it is something else.
+    let again = restore::restore(&bed.timeline, &backup, &how, &Progress::default()).await;
+    again.expect("it is there");
+    bed.start(&cluster).await;
+    cluster.stop(StopMode::Fast, BOUND).await.expect("stop");
     let again = restore::restore(&bed.timeline, &backup, &how, &Progress::default()).await;
     assert!(matches!(again, Err(restore::Error::Occupied(_))), "{again:?}");
 }
