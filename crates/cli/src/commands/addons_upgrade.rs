@@ -80,8 +80,8 @@ async fn change(session: &Session, given: &Given) -> Result<(), Failure> {
         Some(message) if addon.plan.name == old.plan.name => {
             step.ended("begun");
             session.say(&message);
-            let advice = Hint::ListOperations.fill(&[("APP", app)]);
-            session.say(&format!("{} `{}`", advice.lead, advice.command));
+            let advice = Hint::WatchOperations.fill(&[("APP", app)]);
+            session.say(&format!("To {} `{}`", advice.lead, advice.command));
         }
         Some(_) => session.done_in_release(step, app, &format!("({})", addon.price())).await,
     }

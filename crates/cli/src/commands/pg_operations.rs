@@ -157,13 +157,11 @@ async fn explain(session: &Session, given: &Given) -> Result<(), Failure> {
     })
 }
 
-/// What is said of the newest operation of an add-on, also of one that is gone; `None` when nothing
-/// can be found out.
+/// Why the newest operation of an add-on ended as it did, also of one that is gone; `None` when
+/// nothing can be found out.
 pub(super) async fn last_word(session: &Session, app: &str, addon: &str) -> Option<String> {
-    let operations: Vec<Operation> =
-        session.get(&["howdah", "v1", "apps", app, "operations"]).await.ok()?;
-    let newest = operations.into_iter().find(|one| one.addon.id == addon)?;
-    newest.last_error.or(newest.reason)
+    let newest = newest(session, app, addon).await.ok()??;
+    Some(newest.story()).filter(|story| !story.is_empty())
 }
 
 /// The newest operation on an add-on, with its steps.

@@ -239,14 +239,20 @@ fn g11_a_build_that_was_taken_back_is_told_with_its_last_word() {
     let gone = json!({ "id": "not_found", "message": "Couldn't find that add-on." });
     let operation = json!({
         "id": "0190f3c2-0000-7000-8000-000000000001", "kind": "provision", "state": "undone",
-        "outcome": "undone", "reason": "there was no progress for 10 minutes",
+        "outcome": "undone", "reason": "nothing is left of it",
+        "transitions": [
+            { "to": "undoing", "reason": "there was no progress for 10 minutes", "at": "2026-01-02T03:04:05Z" },
+            { "to": "undone", "reason": "nothing is left of it", "at": "2026-01-02T03:04:06Z" },
+        ],
         "addon": { "id": "id-postgresql-wise-22222", "name": RED },
         "created_at": "2026-01-02T03:04:05Z", "finished_at": "2026-01-02T03:04:06Z",
     });
     let mut answers = two_databases();
     answers.push((RED_STATUS, 404, json!({ "id": "not_found" })));
     answers.push((RED_STATUS, 404, gone));
+    let one = "GET /howdah/v1/operations/0190f3c2-0000-7000-8000-000000000001";
     answers.push(("GET /howdah/v1/apps/demo/operations", 200, json!([operation])));
+    answers.push((one, 200, operation));
     let platform = Platform::with(&answers);
     assert_snapshot!(platform.howdah("pg:wait red -a demo"), @r"
     $ howdah pg:wait red -a demo
