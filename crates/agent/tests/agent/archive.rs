@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use super::*;
 
 /// One database with numbered rows.
-struct Ledger {
-    tenant: Tenant,
-    spec: ParticipantSpec,
-    seen: ParticipantObservation,
+pub(crate) struct Ledger {
+    pub(crate) tenant: Tenant,
+    pub(crate) spec: ParticipantSpec,
+    pub(crate) seen: ParticipantObservation,
 }
 
 impl Ledger {
     /// Makes a leader with rows 1 to 3.
-    async fn new(agent: &Agent, major: &Installed) -> Self {
+    pub(crate) async fn new(agent: &Agent, major: &Installed) -> Self {
         let tenant = Tenant::new("ledger");
         let spec = spec(major, &[&tenant]);
         let seen = agent.put_and_wait(&spec).await;
@@ -31,12 +31,12 @@ impl Ledger {
         Self { tenant, spec, seen }
     }
 
-    async fn run(&self, sql: &str) -> String {
+    pub(crate) async fn run(&self, sql: &str) -> String {
         self.tenant.connect(&self.seen.socket_dir).await.unwrap().ask(sql).await.unwrap()
     }
 
     /// Waits until it has a base backup and everything is in the archive.
-    async fn protected(&self, agent: &Agent) {
+    pub(crate) async fn protected(&self, agent: &Agent) {
         let lsn = self.run("select pg_current_wal_insert_lsn()").await.parse().unwrap();
         until("all is in the archive", || async {
             let seen = agent.observe(None).await;
@@ -63,7 +63,7 @@ impl Ledger {
     }
 }
 
-async fn rows(tenant: &Tenant, seen: &ParticipantObservation) -> String {
+pub(crate) async fn rows(tenant: &Tenant, seen: &ParticipantObservation) -> String {
     let session = tenant.connect(&seen.socket_dir).await.unwrap();
     session.ask("select string_agg(n::text, ' ' order by n) from t").await.unwrap()
 }

@@ -5,6 +5,7 @@ mod archive;
 mod disk;
 mod moments;
 mod prepared;
+mod succession;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
