@@ -6,6 +6,7 @@ mod forks;
 mod proof;
 mod rollback;
 mod undelete;
+mod waiting;
 
 use howdah_testkit::platform::{Platform, Ran, wait_until};
 
