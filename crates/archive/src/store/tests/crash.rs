@@ -18,6 +18,9 @@ fn child(test: &str, archive: &Path) -> Command {
     command
 }
 
+/// Large enough that putting it takes a while.
+const SIZE: usize = 4 << 20;
+
 /// A child that is killed when this is dropped.
 struct Killed(Child);
 
@@ -41,7 +44,7 @@ async fn putting() {
     // Not for ever, should nobody kill it.
     for number in 0..300 {
         let place = place(&format!("{number:04}"));
-        store.put_new(&place, content(number, 1 << 20), How::Plain).await.expect("put");
+        store.put_new(&place, content(number, SIZE), How::Plain).await.expect("put");
     }
 }
 
@@ -50,7 +53,10 @@ async fn putting() {
 async fn a_writer_that_is_killed_leaves_no_half_of_an_object() {
     let bed = Bed::new(Kind::Directory, None).await;
     let mut leftovers = 0;
-    for round in 0..12u64 {
+    for round in 0..200u64 {
+        if round >= 12 && leftovers > 0 {
+            break;
+        }
         let mut writer = Killed(child("putting", &bed.directory).spawn().expect("a child"));
         let before = count(&bed.directory.join("timelines/x"));
         while count(&bed.directory.join("timelines/x")) == before {
@@ -58,13 +64,13 @@ async fn a_writer_that_is_killed_leaves_no_half_of_an_object() {
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
         // Somewhere within a put, a little later each time.
-        tokio::time::sleep(Duration::from_micros(round * 400)).await;
+        tokio::time::sleep(Duration::from_micros(round % 12 * 400)).await;
         drop(writer);
         let listed = bed.store.list(&Place::timelines()).await.expect("list");
         for object in &listed {
             let number = object.place.name().parse().expect("a number");
             let got = bed.store.get(&object.place).await.expect("whole");
-            assert!(got == content(number, 1 << 20));
+            assert!(got == content(number, SIZE));
         }
         leftovers += count(&bed.directory.join("timelines/x")) - listed.len();
         bed.store.delete(&[place("0000")]).await.expect("delete");
@@ -105,9 +111,16 @@ async fn m11_a_full_disk_is_told_and_leaves_nothing_half() {
     let directory = temporary();
     let child = child("filling", directory.path());
     let mount = r#"mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@""#;
-    let status = Command::new("unshare")
-        .args(["--map-root-user", "--mount", "sh", "-c", mount])
-        .arg(directory.path())
+    let unshared = || {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", mount]).arg(directory.path());
+        command
+    };
+    if !unshared().arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("left out: no file system can be made here");
+        return;
+    }
+    let status = unshared()
         .arg(child.get_program())
         .args(child.get_args())
         .env(CHILD, directory.path())
