@@ -233,7 +233,8 @@ fn g25_a_platform_that_is_killed_in_a_change_of_plan_leaves_one_database_with_al
             let place = |state: &str| order.iter().position(|one| *one == state);
             let reached = place(at).expect("a state");
             wait_until(at, || place(&state(&demo)).is_none_or(|now| now >= reached));
-            thread::sleep(Duration::from_millis(later_ms));
+            let begun = Instant::now();
+            wait_until("the moment to kill", || begun.elapsed().as_millis() >= later_ms);
             eprintln!("killed in {}", state(&demo));
             demo.kill();
             demo.up();
