@@ -26,7 +26,7 @@ fn protection(demo: &Platform, database: &str) -> serde_json::Value {
     serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["data"].take()
 }
 
-/// Waits until a database can be brought back: its first base backup is complete.
+/// Waits until a database can be rolled back: its first base backup is complete.
 fn protected(demo: &Platform, database: &str) {
     wait_until("there is a base backup", || {
         protection(demo, database)["protected"]["earliest"].is_string()

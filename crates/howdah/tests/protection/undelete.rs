@@ -42,7 +42,8 @@ fn m10_a_removed_hobby_database_comes_back_without_its_neighbours() {
     let (url, other) = (demo.config_var("FIRST_URL", "demo"), demo.config_var("OTHER_URL", "demo"));
     ask(&demo, &url, "create table t as select 23 as a");
     ask(&demo, &other, "create table secret as select 42 as a");
-    protected(&demo, "FIRST");
+    let backup = || protection(&demo, "FIRST")["protected"]["backup"].is_object();
+    wait_until("there is a base backup of all", backup);
     demo.say("addons:destroy FIRST --wait -a demo --confirm demo").ok();
     ask(&demo, &other, "insert into secret values (43)");
     demo.say("pg:undelete pg-first -a demo --wait").ok();
