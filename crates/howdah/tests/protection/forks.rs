@@ -98,3 +98,35 @@ fn g28_a_fast_fork_says_how_old_its_data_is_and_lacks_what_is_newer() {
     let tables = "select string_agg(relname, ' ' order by 1) from pg_stat_user_tables";
     assert_eq!(ask(&demo, &fast, tables), "old");
 }
+
+#[test]
+fn copies_go_on_when_the_platform_is_killed_and_comes_back() {
+    let demo = platform();
+    let source = demo.config_var("DATABASE_URL", "demo");
+    ask(&demo, &source, "create table t as select generate_series(1, 200000) a");
+    protected(&demo, "DATABASE");
+    let now = ask(
+        &demo,
+        &source,
+        "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
+    );
+    ask(&demo, &source, "delete from t where a > 100000");
+    let create = ["addons:create", "heroku-postgresql", "-a", "demo"];
+    let with = |more: &[&str]| demo.howdah(&[&create[..], more].concat()).ok();
+    with(&["--fork", "DATABASE", "--as", "COPY"]);
+    demo.kill();
+    demo.up();
+    with(&["--follow", "DATABASE", "--as", "REPLICA"]);
+    // The new agent has to look into the archive first.
+    protected(&demo, "DATABASE");
+    with(&["--rollback", "DATABASE", "--to", &now, "--as", "BACK"]);
+    demo.kill();
+    demo.up();
+    demo.say("pg:wait -a demo").ok();
+    for (name, rows) in [("COPY", "100000"), ("REPLICA", "100000"), ("BACK", "200000")] {
+        let url = demo.config_var(&format!("{name}_URL"), "demo");
+        wait_until("its route is known", || demo.psql(&url, "select 1").code == 0);
+        assert_eq!(ask(&demo, &url, "select count(*) from t"), rows, "{name}");
+    }
+    assert_eq!(ask(&demo, &source, "select count(*) from t"), "100000");
+}
