@@ -19,7 +19,16 @@ pub(super) struct Said<'a> {
 
 /// The lines, in the book's words.
 pub(super) fn message(said: &Said<'_>, now: Timestamp) -> String {
-    let mut lines = vec![match (said.how, said.until) {
+    let mut lines = Vec::new();
+    if let Some(backup) = said.backup {
+        lines.push(format!(
+            "Fork will contain data from {} (about {} ago)",
+            backup.strftime("%B %d, %Y %-I:%M%p UTC"),
+            about(now, backup)
+        ));
+        lines.push("To create a fork with up-to-date data, exclude the `--fast` flag.".to_owned());
+    }
+    lines.push(match (said.how, said.until) {
         (How::Follow, _) => {
             "Follower will become available for read-only queries when up-to-date".to_owned()
         }
@@ -35,15 +44,7 @@ pub(super) fn message(said: &Said<'_>, now: Timestamp) -> String {
         (How::Undelete, _) => {
             "Database will become available after it completes coming back".to_owned()
         }
-    }];
-    if let Some(backup) = said.backup {
-        lines.push(format!(
-            "Fork will contain data from {} (about {} ago)",
-            backup.strftime("%B %d, %Y %-I:%M%p UTC"),
-            about(now, backup)
-        ));
-        lines.push("To create a fork with up-to-date data, exclude the `--fast` flag.".to_owned());
-    }
+    });
     lines.push("Use `pg:wait` to track status.".to_owned());
     lines.extend(said.remarks.iter().cloned());
     lines.join("\n")
@@ -103,9 +104,9 @@ mod tests {
         let backup = Some(time("2014-10-04T18:10:00Z"));
         assert_eq!(
             said(How::Fork, Until::Backup, backup, &[]),
-            "Database will become available after it completes forking\n\
-             Fork will contain data from October 04, 2014 6:10PM UTC (about 22 hours ago)\n\
+            "Fork will contain data from October 04, 2014 6:10PM UTC (about 22 hours ago)\n\
              To create a fork with up-to-date data, exclude the `--fast` flag.\n\
+             Database will become available after it completes forking\n\
              Use `pg:wait` to track status."
         );
     }
