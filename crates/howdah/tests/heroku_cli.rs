@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use howdah_testkit::platform::{Platform, Ran};
+use howdah_testkit::platform::{Platform, Ran, wait_until};
 
 /// Heroku's CLI with a platform of its own.
 struct Heroku {
@@ -214,6 +214,9 @@ fn g13_g20_g27_the_official_cli_forks_follows_unfollows_and_rolls_back() {
     heroku.run("apps:create demo --no-remote").ok();
     heroku.run(&format!("{standard} --name pg-one-1 --wait")).ok();
     sql("DATABASE", "create table t as select 4711 as a");
+    wait_until("it can be rolled back", || {
+        heroku.platform.say("pg:info -a demo").ok().contains("earliest from 20")
+    });
     let now = "select 'at=' || to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')";
     let said = sql("DATABASE", now);
     let moment = said.split("at=").nth(1).and_then(|rest| rest.split_whitespace().next());
