@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use howdah_archive::backup::{self, Backup, Checkpoint, Progress, Taking};
+use howdah_archive::quiet;
 use howdah_archive::wal::index::Gap;
 use howdah_cluster::{durable, settings};
 use howdah_model::agent::{ParticipantSpec, Wanted};
@@ -27,6 +28,8 @@ use crate::clock;
 const SURVEY: Duration = Duration::from_secs(3600);
 /// Parts of a base backup that are compressed and sent at one time.
 const PARALLEL: usize = 2;
+/// The most that a base backup by the clock reads of the disk, in bytes a second.
+const RATE: u64 = 32 << 20;
 /// How long a gap is told of after it was found: it is closed within seconds, and people are to know.
 const TELL_GAP: Duration = Duration::from_secs(300);
 /// How long nothing is begun for a new server: somebody waits for the first answer of it.
@@ -293,15 +296,21 @@ async fn take(
         socket_dir: keep.cluster.socket_dir.clone(),
         user: settings::PLATFORM_ROLE.to_owned(),
         checkpoint,
-        rate: None,
+        rate: match checkpoint {
+            // Nobody waits for it.
+            Checkpoint::Spread => Some(RATE),
+            Checkpoint::Fast => None,
+        },
         parallel: PARALLEL,
         base: None,
         label: format!("howdah {}", keep.histories.own),
     };
+    let timeline = keep.own.clone();
     // Whoever drops the task breaks it off.
-    let stop = CancellationToken::new();
-    let taken =
-        backup::take(&keep.own, &how, &progress, &stop).await.context("take a base backup")?;
+    let taking = move || async move {
+        backup::take(&timeline, &how, &progress, &CancellationToken::new()).await
+    };
+    let taken = quiet::run(taking).await?.context("take a base backup")?;
     let mut known = lock(known);
     known.newest = Some(taken);
     known.has_gap = false;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use howdah_archive::backup::{Backup, Progress};
+use howdah_archive::quiet;
 use howdah_archive::restore::{self, Owner, Restoring};
 use howdah_cluster::connection::Limits;
 use howdah_cluster::{
@@ -139,8 +140,12 @@ async fn restored(keep: &Keep, backup: &Backup, place: &Place) -> Result<()> {
         parallel: 1,
         bindir: keep.cluster.installed.bindir.clone(),
     };
-    let restored = restore::restore(&keep.own, backup, &how, &Progress::default()).await;
-    restored.with_context(|| format!("restore the base backup {}", backup.id))
+    let (timeline, backup) = (keep.own.clone(), backup.clone());
+    let id = backup.id.clone();
+    let restoring = move || async move {
+        restore::restore(&timeline, &backup, &how, &Progress::default()).await
+    };
+    quiet::run(restoring).await?.with_context(|| format!("restore the base backup {id}"))
 }
 
 async fn recover(keep: &Keep, spec: &ParticipantSpec, cluster: &Cluster) -> Result<()> {
