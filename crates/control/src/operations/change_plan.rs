@@ -105,10 +105,10 @@ impl Facts {
         if row.wanted == Wanted::Absent {
             return Next::Leaving;
         }
-        let Some(seen) = self.seen(row) else {
-            return if self.still { Next::Stalled } else { Next::Making };
-        };
         let fresh = self.last.as_ref().is_some_and(|last| last.is_fresh(now));
+        let Some(seen) = self.seen(row) else {
+            return if self.still && fresh { Next::Stalled } else { Next::Making };
+        };
         match (row.role, seen.instance, &seen.following) {
             (Role::Leader, InstanceState::Answering, None) => Next::Leads,
             (Role::Follower, InstanceState::Answering, Some(following)) if fresh => {

@@ -356,7 +356,10 @@ fn toward_the_move(state: State, seen: &Seen, lasted: Duration) -> Step<State, E
         Fencing => match (seen.old, seen.next) {
             (Old::Runs, _) => Do(Effect::Stop, "the old server runs"),
             (Old::Stopped, Next::Complete) => Do(Effect::Promote, "the follower has all"),
-            (Old::Stopped, _) => Do(Effect::Ask, "whether the follower has all is not known"),
+            (Old::Stopped, Next::Near | Next::Behind) => {
+                Do(Effect::Ask, "whether the follower has all is not known")
+            }
+            (Old::Stopped, _) => Wait(AT_ONCE, "the follower has not said how far it is"),
             (Old::Stopping | Old::Leaving, _) => Wait(AT_ONCE, "the old server is being stopped"),
         },
         // Where the gateway says nothing there is nothing to ask for more often.
