@@ -20,7 +20,7 @@ use crate::board::Board;
 
 /// How often what is free is looked at, and how often when it is not much.
 const EVERY: Duration = Duration::from_secs(2);
-const OFTEN: Duration = Duration::from_millis(200);
+const OFTEN: Duration = Duration::from_millis(100);
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
