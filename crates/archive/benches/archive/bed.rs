@@ -1,10 +1,11 @@
 //! The database that everybody works on, and where everybody's results go.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use howdah_archive::{Archive, Config, Location, Timeline};
 use howdah_cluster::Cluster;
 use howdah_cluster::connection::Limits;
@@ -143,10 +144,19 @@ pub(crate) async fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes a directory. A rival's process that works on after it has answered may still be writing
+/// there: it is given a moment.
 pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+    let begin = Instant::now();
+    loop {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                ensure!(begin.elapsed() < Duration::from_secs(30), "{}: {error}", path.display());
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+            done => return Ok(done?),
+        }
     }
 }
 
