@@ -45,6 +45,9 @@ impl Report {
     }
 }
 
+/// How long whoever holds has to let go, after it was told who blocks and before those are ended.
+const DECIDE: Duration = Duration::from_millis(200);
+
 impl Gateway {
     /// How the sessions of a database stand to its move.
     #[must_use]
@@ -61,10 +64,11 @@ impl Gateway {
     }
 
     /// Lets no transaction of a database begin. Returns when nothing runs any more, or the bound
-    /// has passed: the report says who still blocks. What blocks when the bound has passed is ended
-    /// (57P01) unless [`Gateway::release`] comes first.
+    /// has passed: the report says who still blocks. What blocks a moment after that is ended (57P01)
+    /// unless [`Gateway::release`] comes first.
     pub async fn hold(&self, database: DatabaseId, bound: Duration) -> Report {
-        let grace_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+        let grace = bound.saturating_add(DECIDE).as_millis();
+        let grace_ms = u64::try_from(grace).unwrap_or(u64::MAX);
         self.set_stage(database, Stage::Hold { grace_ms });
         self.until(database, bound, Report::is_held).await
     }
