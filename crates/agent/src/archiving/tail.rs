@@ -4,13 +4,16 @@ use howdah_archive::wal::Segment;
 use howdah_model::lsn::{Lsn, Tli};
 use howdah_model::protection::Position;
 
-/// The most that is sent of one segment as parts; what comes faster is sent as whole segments.
+/// So much of a new segment between two looks: it will be complete before a part of it is sent. If it
+/// is not by the next look, the part is.
 const MOST: u32 = 12 << 20;
 
 /// How far the segment that is being written has been sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tail {
     sent: Option<(Segment, u32)>,
+    /// The segment that was expected to be complete soon.
+    awaited: Option<Segment>,
 }
 
 /// A part of a segment.
@@ -26,13 +29,15 @@ pub(crate) struct Part {
 
 impl Tail {
     /// The part that is to be sent now that everything before `flushed` is on the disk.
-    pub(crate) fn next(&self, tli: Tli, flushed: Lsn) -> Option<Part> {
+    pub(crate) fn next(&mut self, tli: Tli, flushed: Lsn) -> Option<Part> {
         let segment = Segment::of(tli, flushed);
         let to = u32::try_from(flushed.ahead_of(segment.start())).unwrap_or(0);
         let from = match self.sent {
             Some((sent, until)) if sent == segment => until,
-            // So much in so short a time: it will be complete before this is sent.
-            Some(_) if to > MOST => return None,
+            Some(_) if to > MOST && self.awaited != Some(segment) => {
+                self.awaited = Some(segment);
+                return None;
+            }
             Some(_) | None => 0,
         };
         (from < to).then_some(Part { segment, from, to })
@@ -74,6 +79,9 @@ mod tests {
         let next = tail.next(TLI, Lsn(4 * SIZE + 8)).expect("a part");
         assert_eq!((next.from, next.to), (0, 8));
         assert_eq!(tail.next(TLI, Lsn(5 * SIZE - 8)), None);
+        // It was not completed: nothing more was written, and this must not wait.
+        let late = tail.next(TLI, Lsn(5 * SIZE - 8)).expect("a part");
+        assert_eq!((late.from, u64::from(late.to)), (0, SIZE - 8));
         // What another timeline begins is sent from its beginning.
         assert_eq!(tail.next(Tli(2), Lsn(3 * SIZE + 300)).map(|part| part.from), Some(0));
     }
