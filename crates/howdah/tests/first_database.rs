@@ -117,11 +117,14 @@ fn c30_the_twenty_first_session_of_a_hobby_database_is_refused() {
     let demo = platform();
     demo.say("addons:create heroku-postgresql:hobby-dev -a demo").ok();
     let url = demo.config_var("DATABASE_URL", "demo");
-    let script = "for i in $(seq 20); do psql \"$URL\" -XAtqc 'select pg_sleep(30)' & done; \
-        for i in $(seq 100); do n=$(psql \"$URL\" -XAtqc 'select 1' 2>&1 | grep -c 'too many connections for role'); \
-        [ \"$n\" = 1 ] && break; done; echo \"refused $n\"; kill $(jobs -p); wait";
+    // The twenty are let in before the next one asks, or it would take the place of one of them.
+    let script = "for i in $(seq 20); do psql \"$URL\" -XAtqc \"select 'in'\" -c 'select pg_sleep(60)' & done >ins; \
+        for i in $(seq 300); do [ \"$(grep -c in ins)\" = 20 ] && break; sleep 0.1; done; \
+        echo \"in $(grep -c in ins)\"; \
+        echo \"refused $(psql \"$URL\" -XAtqc 'select 1' 2>&1 | grep -c 'too many connections for role')\"; \
+        kill $(jobs -p); wait";
     let ran = demo.program("bash", &["-c", script], &[("URL", &url)]);
-    has(&ran.stdout, "refused 1");
+    has(&ran.stdout, "in 20\nrefused 1");
 }
 
 #[test]
