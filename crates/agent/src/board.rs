@@ -159,6 +159,7 @@ impl Board {
             disk_free,
             disk: self.disk(),
             erased: self.erased().iter().copied().collect(),
+            transfers: Vec::new(),
             participants: self.lock().values().cloned().collect(),
         }
     }

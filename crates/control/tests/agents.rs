@@ -95,6 +95,7 @@ async fn observe(Query(asked): Query<Value>) -> Json<ServerObservation> {
         disk_free: 3,
         disk: DiskStage::Ample,
         erased: Vec::new(),
+        transfers: Vec::new(),
         participants: Vec::new(),
     })
 }

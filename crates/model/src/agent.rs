@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ParticipantId, ServerId, TimelineId};
+use crate::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use crate::name::{DatabaseName, RoleName};
 use crate::protection::{DiskStage, Following, Making, Origin, Position, Protected, Protection};
 use crate::scram::Verifier;
+use crate::transfer::TransferObservation;
 use crate::version::{Major, Version};
 
 /// Whether a thing shall exist.
@@ -166,6 +167,10 @@ pub struct DatabaseSpec {
     /// and its owner the new owner's, before anything else; other databases of the platform go.
     #[serde(default)]
     pub adopts: Option<DatabaseName>,
+    /// The transfer that has filled the database which is to be this incarnation. It takes the place
+    /// of the one before; an empty one never does, and nothing changes as long as it is not there.
+    #[serde(default)]
+    pub filled: Option<TransferId>,
 }
 
 /// One role of a tenant.
@@ -218,6 +223,10 @@ pub struct ServerObservation {
     /// The timelines that the agent has removed from the archive since it began, as it was told.
     #[serde(default)]
     pub erased: Vec<TimelineId>,
+    /// The transfers that the agent was told of since it began, but for those that were forgotten
+    /// after they had ended long ago.
+    #[serde(default)]
+    pub transfers: Vec<TransferObservation>,
     /// All participants that the agent has.
     pub participants: Vec<ParticipantObservation>,
 }

@@ -65,4 +65,6 @@ id! {
     OperationId,
     /// Something that went wrong for a while.
     IncidentId,
+    /// A logical copy of a database; the same as its operation's.
+    TransferId,
 }

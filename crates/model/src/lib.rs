@@ -22,4 +22,5 @@ pub mod scram;
 pub mod secret;
 pub mod setting;
 pub mod size;
+pub mod transfer;
 pub mod version;

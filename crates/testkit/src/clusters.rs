@@ -204,6 +204,7 @@ impl Tenant {
                 settings: BTreeMap::new(),
                 extensions: Vec::new(),
                 adopts: None,
+                filled: None,
             },
             password,
         }

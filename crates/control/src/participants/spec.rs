@@ -112,5 +112,6 @@ fn of_database<'a>(
         settings: BTreeMap::new(),
         extensions: database.extensions.clone(),
         adopts: database.adopts.clone(),
+        filled: None,
     })
 }

@@ -235,6 +235,7 @@ mod tests {
             disk_free: 0,
             disk: DiskStage::Ample,
             erased: Vec::new(),
+            transfers: Vec::new(),
             participants,
         }
     }

@@ -405,7 +405,10 @@ async fn moves_by_hand_are_made_in_elders_too_and_come_with_the_office() {
     let answer: serde_json::Value = serde_json::from_str(&post(&home, &hold).await).expect("JSON");
     assert_eq!((&answer["done"], &answer["sessions"]), (&true.into(), &serde_json::json!([])));
     let held = stage(&elder);
-    assert!(matches!(held, Some(howdah_model::route::Stage::Hold { grace_ms: 1000.. })), "{held:?}");
+    assert!(
+        matches!(held, Some(howdah_model::route::Stage::Hold { grace_ms: 1000.. })),
+        "{held:?}"
+    );
     assert_eq!(stage(&younger), held);
     // Who takes over takes over what is held.
     let _new = client(elder.address()).await;

@@ -74,6 +74,7 @@ impl Agent {
             disk_free: 1 << 39,
             disk: DiskStage::Ample,
             erased: Vec::new(),
+            transfers: Vec::new(),
             participants: there.map(|spec| self.participant(spec)).collect(),
         }
     }

@@ -239,6 +239,7 @@ impl World {
             disk_free: 50 << 30,
             disk: howdah_model::protection::DiskStage::Ample,
             erased: self.erased.clone(),
+            transfers: Vec::new(),
             participants: self.housed.values().map(|one| one.observation(now)).collect(),
         }
     }
