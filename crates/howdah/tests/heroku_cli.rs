@@ -1,56 +1,10 @@
 //! Heroku's official command line, unmodified, against a whole platform.
 
-use std::path::PathBuf;
+use howdah_testkit::heroku::Heroku;
+use howdah_testkit::platform::wait_until;
 
-use howdah_testkit::platform::{Platform, Ran, wait_until};
-
-/// Heroku's CLI with a platform of its own.
-struct Heroku {
-    platform: Platform,
-    program: PathBuf,
-    env: Vec<(String, String)>,
-}
-
-impl Heroku {
-    fn start() -> Self {
-        let platform = Platform::start(env!("CARGO_BIN_EXE_howdah"), &[]);
-        let program = program();
-        let lines = platform.howdah(&["heroku-env"]).ok();
-        let mut env: Vec<(String, String)> = lines
-            .lines()
-            .filter_map(|line| line.strip_prefix("export ")?.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        // Its plugins start it by name.
-        let bin = program.parent().expect("a directory").display().to_string();
-        let path = format!("{bin}:{}", std::env::var("PATH").expect("a search path"));
-        env.extend([("PATH".to_owned(), path), ("OCLIF_COLUMNS".to_owned(), "400".to_owned())]);
-        Self { platform, program, env }
-    }
-
-    fn run(&self, line: &str) -> Ran {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        self.words(&words)
-    }
-
-    fn words(&self, words: &[&str]) -> Ran {
-        let env: Vec<(&str, &str)> =
-            self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        self.platform.program(&self.program.display().to_string(), words, &env)
-    }
-}
-
-/// Where `script/setup --test` has installed it.
-fn program() -> PathBuf {
-    if let Some(given) = std::env::var_os("HOWDAH_TEST_HEROKU") {
-        return PathBuf::from(given);
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache"));
-    let program = cache.join("howdah/heroku-cli/node_modules/.bin/heroku");
-    assert!(program.exists(), "Heroku's CLI is not installed: run script/setup --test");
-    program
+fn start() -> Heroku {
+    Heroku::start(env!("CARGO_BIN_EXE_howdah"), &[])
 }
 
 #[track_caller]
@@ -60,7 +14,7 @@ fn has(text: &str, part: &str) {
 
 #[test]
 fn a9_the_official_cli_manages_apps_config_and_releases() {
-    let heroku = Heroku::start();
+    let heroku = start();
     has(&heroku.run("auth:whoami").ok(), "owner@localhost");
     has(&heroku.run("apps:create demo --no-remote").ok(), "demo");
     let taken = heroku.run("apps:create demo --no-remote");
@@ -94,7 +48,7 @@ fn a9_the_official_cli_manages_apps_config_and_releases() {
 
 #[test]
 fn c20_the_official_cli_manages_addons_and_attachments() {
-    let heroku = Heroku::start();
+    let heroku = start();
     heroku.run("apps:create demo --no-remote").ok();
     heroku.run("apps:create other --no-remote").ok();
     has(&heroku.run("addons:services").ok(), "heroku-postgresql");
@@ -125,7 +79,7 @@ fn c20_the_official_cli_manages_addons_and_attachments() {
 
 #[test]
 fn d1_the_official_cli_inspects_promotes_resets_and_queries_databases() {
-    let heroku = Heroku::start();
+    let heroku = start();
     heroku.run("apps:create demo --no-remote").ok();
     heroku.run("addons:create heroku-postgresql:standard-0 --wait -a demo").ok();
     heroku.run("addons:create heroku-postgresql:hobby-dev --as SECOND --wait -a demo").ok();
@@ -160,7 +114,7 @@ fn d1_the_official_cli_inspects_promotes_resets_and_queries_databases() {
 
 #[test]
 fn d33_the_official_cli_attaches_a_pool_which_follows_a_promotion() {
-    let heroku = Heroku::start();
+    let heroku = start();
     heroku.run("apps:create demo --no-remote").ok();
     heroku.run("addons:create heroku-postgresql:standard-0 --name pg-one-1 --wait -a demo").ok();
     let second = "--name pg-two-2 --as SECOND --wait -a demo";
@@ -206,7 +160,7 @@ fn d33_the_official_cli_attaches_a_pool_which_follows_a_promotion() {
 
 #[test]
 fn g13_g20_g27_the_official_cli_forks_follows_unfollows_and_rolls_back() {
-    let heroku = Heroku::start();
+    let heroku = start();
     let standard = "addons:create heroku-postgresql:standard-0 -a demo";
     let sql = |database: &str, sql: &str| {
         heroku.words(&["pg:psql", database, "-a", "demo", "-c", sql]).ok()

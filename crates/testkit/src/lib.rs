@@ -3,6 +3,7 @@
 
 pub mod clusters;
 pub mod faults;
+pub mod heroku;
 pub mod pair;
 pub mod platform;
 pub mod s3;
