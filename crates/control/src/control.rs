@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::GatewayAdmin;
 use crate::keyring::Keyring;
+use crate::logs::Logs;
 use crate::news::News;
 use crate::routes::Making;
 use crate::servers::http::HttpServers;
@@ -43,6 +44,7 @@ struct Inner {
     routes: watch::Sender<Arc<RouteTable>>,
     making_routes: Making,
     news: News,
+    logs: Logs,
 }
 
 impl Control {
@@ -68,6 +70,7 @@ impl Control {
                 keyring,
                 gateway: GatewayAdmin::new(config.gateway_socket.as_deref()),
                 config,
+                logs: Logs::new(clock.clone()),
                 clock,
                 servers,
                 sightings: Sightings::default(),
@@ -141,6 +144,12 @@ impl Control {
 
     pub(crate) fn making_routes(&self) -> &Making {
         &self.inner.making_routes
+    }
+
+    /// The log streams of the apps.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        &self.inner.logs
     }
 
     pub(crate) fn news(&self) -> &News {

@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod incidents;
 mod key_check;
 pub mod keyring;
+pub mod logs;
 pub mod metrics;
 mod news;
 mod observations;
