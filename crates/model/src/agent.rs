@@ -185,6 +185,10 @@ pub struct CredentialSpec {
     /// For whom it is.
     #[serde(default)]
     pub of: CredentialOf,
+    /// The names that the role had before, the newest first. Where no role has its name yet, the one
+    /// that has the first of these is renamed: it keeps what it owns and may do, and its sessions.
+    #[serde(default)]
+    pub was: Vec<RoleName>,
 }
 
 /// For whom a role is.
@@ -197,6 +201,9 @@ pub enum CredentialOf {
     /// For a follower, where it comes by replication: it logs in and is the owner from there on
     /// (`ALTER ROLE … SET role`). It opens nothing on the leader, as no route leads there.
     Follower,
+    /// For those who still log in by the name and password from before a rotation: it acts as the
+    /// role that had this name before ([`CredentialSpec::was`]).
+    Former,
 }
 
 /// What the agent saw of its server.

@@ -194,6 +194,7 @@ impl Tenant {
             verifier: verifier(&password),
             connection_limit: 5,
             of: CredentialOf::Own,
+            was: Vec::new(),
         };
         Self {
             name: format!("d_{name}").parse().expect("a good database name"),

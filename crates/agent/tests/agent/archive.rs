@@ -252,6 +252,7 @@ async fn g13_g20_a_follower_streams_and_becomes_a_database_of_its_own() {
             verifier: verifier(&follower.password),
             connection_limit: 5,
             of: CredentialOf::Follower,
+            was: Vec::new(),
         };
         let name = ledger.tenant.name.clone();
         next(&mut ledger.spec);

@@ -168,8 +168,8 @@ impl Databases {
         self.connection.run(forget).await
     }
 
-    /// Ends the role's sessions and drops it. What others let it own goes to the owner of the
-    /// database that it is in; what others let it do ends.
+    /// Ends the role's sessions and drops it. What others let it own goes to the role that it acted
+    /// for, else to the owner of the database that it is in; what others let it do ends.
     async fn drop_role(&self, role: &str) -> Result<(), SqlError> {
         let drop = vec![
             format!(
@@ -183,7 +183,10 @@ impl Databases {
             Err(error) if error.is(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {}
             done => return done,
         }
-        let where_owner = "select d.datname::text, pg_get_userbyid(d.datdba)::text \
+        let where_owner = "select d.datname::text, coalesce(\
+             (select g.rolname from pg_auth_members m join pg_authid g on g.oid = m.roleid \
+              join howdah.roles k on k.name = g.rolname join pg_authid a on a.oid = m.member \
+              where a.rolname = $1 and d.datdba <> 10 limit 1), pg_get_userbyid(d.datdba))::text \
              from pg_database d where d.datallowconn and d.datname <> 'template1' and (d.datname \
              = current_database() or d.oid in (select dbid from pg_shdepend s \
              join pg_authid a on a.oid = s.refobjid where a.rolname = $1))";

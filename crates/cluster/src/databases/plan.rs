@@ -1,8 +1,8 @@
 //! What to do, from what is there and what is wanted. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use howdah_model::agent::{CredentialSpec, DatabaseSpec};
+use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec};
 use howdah_model::name::{DatabaseName, RoleName};
 
 use super::statements::{self, Have};
@@ -111,8 +111,11 @@ pub fn plan(world: &World, wanted: &Wanted) -> Vec<Task> {
     if !world.lost_databases.is_empty() || !world.lost_roles.is_empty() {
         tasks.push(Task::Forget);
     }
-    let others = wanted.iter().filter(|(name, _)| !adoptions.names.contains(*name));
-    tasks.extend(others.filter_map(|(name, spec)| one(world, name, spec)));
+    let others = || wanted.iter().filter(|(name, _)| !adoptions.names.contains(*name));
+    let renames = renames(world, others().map(|(_, spec)| spec));
+    let renamed = (!renames.is_empty()).then(|| world.renamed(&renames));
+    let world = renamed.as_ref().unwrap_or(world);
+    tasks.extend(others().filter_map(|(name, spec)| one(world, name, spec, &renames)));
     // Last, as what is put right before may still name them.
     let wanted_roles: BTreeSet<&str> =
         wanted.values().flat_map(roles_of).map(|(role, _)| role.as_str()).collect();
@@ -131,8 +134,37 @@ pub(super) fn is_half_dropped(found: &FoundDatabase) -> bool {
     found.connection_limit == -2
 }
 
-fn one(world: &World, name: &DatabaseName, spec: &DatabaseSpec) -> Option<Task> {
-    let roles = repaired_roles(world, spec, None);
+/// The roles that get another name before anything else is done for their databases, by the name
+/// that they have.
+fn renames<'a>(
+    world: &World,
+    specs: impl Iterator<Item = &'a DatabaseSpec>,
+) -> BTreeMap<String, RoleName> {
+    let mut all = BTreeMap::new();
+    for credential in specs.flat_map(|spec| &spec.credentials) {
+        if world.roles.contains_key(credential.role.as_str()) {
+            continue;
+        }
+        let ours = |was: &&RoleName| world.roles.get(was.as_str()).is_some_and(|role| role.ours);
+        if let Some(was) = credential.was.iter().find(ours) {
+            all.insert(was.to_string(), credential.role.clone());
+        }
+    }
+    all
+}
+
+/// What is to be done for one database. In `world` its roles have their new names already.
+fn one(
+    world: &World,
+    name: &DatabaseName,
+    spec: &DatabaseSpec,
+    renames: &BTreeMap<String, RoleName>,
+) -> Option<Task> {
+    let its = |to: &RoleName| spec.credentials.iter().any(|credential| credential.role == *to);
+    let renames = renames.iter().filter(|(_, to)| its(to));
+    let mut roles: Vec<_> =
+        renames.flat_map(|(from, to)| statements::rename_role(from, to)).collect();
+    roles.extend(repaired_roles(world, spec, None));
     let name = name.clone();
     let Some(found) = world.databases.get(name.as_str()).filter(|found| !is_half_dropped(found))
     else {
@@ -142,7 +174,8 @@ fn one(world: &World, name: &DatabaseName, spec: &DatabaseSpec) -> Option<Task> 
     if record.incarnation < spec.incarnation {
         let mut roles = roles;
         let known = roles_of(spec).into_iter().filter(|(role, credential)| {
-            !statements::is_followers(*credential) && world.roles.contains_key(role.as_str())
+            credential.is_none_or(|one| one.of == CredentialOf::Own)
+                && world.roles.contains_key(role.as_str())
         });
         roles.extend(known.map(|(role, _)| statements::forget_settings(role)));
         return Some(Task::Make { name, replaces: Some(found.oid), roles });
@@ -194,12 +227,14 @@ fn is_right(
     };
     let mut member_of: BTreeSet<&str> = statements::MEMBER_OF.iter().copied().collect();
     let mut has_settings = true;
-    if statements::is_followers(wanted) {
-        member_of.insert(spec.owner.as_str());
-        let acts_as = |(name, value): (&String, &String)| {
-            name == statements::ACTS_AS && value == spec.owner.as_str()
-        };
-        has_settings = found.settings.len() == 1 && found.settings.iter().all(acts_as);
+    if let Some((credential, acts_as)) =
+        wanted.and_then(|one| Some((one, statements::acts_as(spec, one)?)))
+    {
+        member_of.insert(acts_as.as_str());
+        let acts = found.settings.get(statements::ACTS_AS).map(String::as_str);
+        // A former login has what its user has set as well.
+        let alone = credential.of == CredentialOf::Former || found.settings.len() == 1;
+        has_settings = alone && acts == Some(acts_as.as_str());
     }
     let members = statements::may_act_for(spec, role);
     may_log_in

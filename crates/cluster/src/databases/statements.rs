@@ -52,29 +52,63 @@ pub fn role(
     if let Have::Other(found) = have {
         all.extend(revoke_memberships(role.as_str(), found, &may_act_for(spec, role)));
     }
-    if is_followers(credential) {
-        let owner = &spec.owner;
-        all.push(format!("grant {owner} to {role}"));
-        all.push(format!("alter role {role} reset all"));
-        all.push(format!("alter role {role} set {ACTS_AS} to {owner}"));
+    let Some((of, acts_as)) = credential.and_then(|one| Some((one.of, acts_as(spec, one)?))) else {
+        return all;
+    };
+    all.push(format!("grant {acts_as} to {role}"));
+    match (of, have) {
+        (CredentialOf::Former, Have::Nothing) => all.push(inherit_settings(role, acts_as)),
+        (CredentialOf::Former, _) => {}
+        _ => all.push(format!("alter role {role} reset all")),
     }
+    all.push(format!("alter role {role} set {ACTS_AS} to {acts_as}"));
     all
 }
 
-/// The setting by which a follower's login is the owner from the first statement on.
+/// The setting by which a login is another role from the first statement on.
 pub const ACTS_AS: &str = "role";
 
-/// Whether a credential is for a follower.
+/// Who a credential's login is from the first statement on, where that is another role than its own:
+/// for a follower the owner, for a former login its successor.
 #[must_use]
-pub fn is_followers(credential: Option<&CredentialSpec>) -> bool {
-    credential.is_some_and(|credential| credential.of == CredentialOf::Follower)
+pub fn acts_as<'a>(spec: &'a DatabaseSpec, credential: &CredentialSpec) -> Option<&'a RoleName> {
+    match credential.of {
+        CredentialOf::Own => None,
+        CredentialOf::Follower => Some(&spec.owner),
+        CredentialOf::Former => {
+            let mut all = spec.credentials.iter();
+            let successor = all.find(|one| one.was.contains(&credential.role))?;
+            Some(acts_as(spec, successor).unwrap_or(&successor.role))
+        }
+    }
 }
 
-/// The roles that may act for a role: of the owner, those of followers.
+/// The roles that may act for a role: of the owner, those of followers; of each, its former logins.
 #[must_use]
 pub fn may_act_for<'a>(spec: &'a DatabaseSpec, role: &RoleName) -> BTreeSet<&'a str> {
-    let followers = spec.credentials.iter().filter(|one| is_followers(Some(one)));
-    followers.filter(|_| *role == spec.owner).map(|one| one.role.as_str()).collect()
+    let act = spec.credentials.iter().filter(|one| acts_as(spec, one) == Some(role));
+    act.map(|one| one.role.as_str()).collect()
+}
+
+/// Gives a new role what another has set for itself (`ALTER ROLE … SET`), as it is stored: the
+/// values are a tenant's, and nothing of them takes effect here.
+fn inherit_settings(role: &RoleName, from: &RoleName) -> String {
+    format!(
+        "insert into pg_db_role_setting (setdatabase, setrole, setconfig) \
+         select s.setdatabase, n.oid, s.setconfig from pg_db_role_setting s \
+         join pg_authid o on o.oid = s.setrole and o.rolname = '{from}', pg_authid n \
+         where n.rolname = '{role}'"
+    )
+}
+
+/// Gives a role of ours another name.
+#[must_use]
+pub fn rename_role(from: &str, to: &RoleName) -> Vec<String> {
+    vec![
+        format!("alter role {} rename to {to}", identifier(from)),
+        format!("delete from howdah.roles where name = {}", literal(from)),
+        format!("insert into howdah.roles values ('{to}') on conflict do nothing"),
+    ]
 }
 
 /// Takes from a role, whose name is quoted where it needs that, what it is a member of, and from

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use howdah_model::agent::Incarnation;
-use howdah_model::name::DatabaseName;
+use howdah_model::name::{DatabaseName, RoleName};
 use tokio_postgres::Row;
 
 use crate::connection::{Connection, SqlError};
@@ -118,6 +118,26 @@ impl World {
             lost_databases: names(connection.rows(LOST_DATABASES, &[]).await?),
             lost_roles: names(connection.rows(LOST_ROLES, &[]).await?),
         })
+    }
+
+    /// All as it will be when some roles have other names.
+    #[must_use]
+    pub(super) fn renamed(&self, names: &BTreeMap<String, RoleName>) -> Self {
+        let now = |name: &String| names.get(name).map_or_else(|| name.clone(), ToString::to_string);
+        let all = |names: &BTreeSet<String>| names.iter().map(now).collect();
+        let mut world = self.clone();
+        for found in world.databases.values_mut() {
+            found.owner = now(&found.owner);
+            found.privileges =
+                found.privileges.iter().map(|(role, what)| (now(role), what.clone())).collect();
+        }
+        let roles = std::mem::take(&mut world.roles).into_iter();
+        let roles = roles.map(|(name, found)| {
+            let (member_of, members) = (all(&found.member_of), all(&found.members));
+            (now(&name), FoundRole { member_of, members, ..found })
+        });
+        world.roles = roles.collect();
+        world
     }
 
     /// The databases of ours that are there.

@@ -342,6 +342,7 @@ async fn passwords_limits_settings_and_further_credentials_follow_the_spec() {
             verifier: verifier("another"),
             connection_limit: 1,
             of: CredentialOf::Own,
+            was: Vec::new(),
         });
         let report = databases.converge(&wanted(&[&one]), Look::Differences).await.unwrap();
         assert_eq!((report.errors, report.tasks), (Vec::new(), 1));
