@@ -3,6 +3,7 @@
 
 mod adoption;
 mod owners;
+mod rotation;
 mod spares;
 
 use std::collections::BTreeMap;
