@@ -4,9 +4,11 @@
 
 pub mod agent;
 pub mod attachment;
+pub mod backup;
 pub mod database;
 pub mod explain;
 pub mod extension;
+pub mod frame;
 pub mod ids;
 pub mod incident;
 pub mod lsn;
@@ -16,8 +18,10 @@ pub mod operation;
 pub mod participant;
 pub mod plan;
 pub mod pool;
+pub mod process;
 pub mod protection;
 pub mod route;
+pub mod schedule;
 pub mod scram;
 pub mod secret;
 pub mod setting;

@@ -104,6 +104,11 @@ name! {
         |text| (1..=128).contains(&text.len())
             && !text.starts_with(|c: char| c.is_ascii_digit())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    /// The name of a process type of a Procfile, such as `web`.
+    ProcessType, "process type",
+        "1 to 30 letters, digits, dashes and underscores",
+        |text| (1..=30).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     /// The name of a PostgreSQL role that the platform made. Needs no quoting anywhere.
     RoleName, "role name",
         "1 to 63 lower-case letters, digits and underscores, starting with a letter",

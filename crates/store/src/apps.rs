@@ -138,7 +138,7 @@ pub async fn set_maintenance(tx: &mut Tx, id: AppId, on: bool, now: Timestamp) -
         .bind(at(now))
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    crate::formation::notify(tx, id).await
 }
 
 /// Marks an app as destroyed: it is found no more and its name is free.

@@ -8,6 +8,9 @@ use uuid::Uuid;
 use crate::column::at;
 use crate::{Connection, Result, Sealed, Tx};
 
+/// Notified of each release, with the app's id and the number: `ID 12`.
+pub const MADE: &str = "releases";
+
 /// One numbered change of an app.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Release {
@@ -73,7 +76,7 @@ macro_rules! select {
 /// Makes the next release of an app, with the plans that are attached to it now, and answers its
 /// number. The caller has locked the app.
 pub async fn insert(tx: &mut Tx, release: &NewRelease<'_>) -> Result<i32> {
-    Ok(sqlx::query_scalar(
+    let version: i32 = sqlx::query_scalar(
         "insert into releases (id, app_id, version, description, account_id, operation_id, config,
                                created_at, addon_plan_names)
          select $1, $2,
@@ -93,7 +96,13 @@ pub async fn insert(tx: &mut Tx, release: &NewRelease<'_>) -> Result<i32> {
     .bind(at(release.now))
     .bind(howdah_model::plan::SERVICE)
     .fetch_one(&mut **tx)
-    .await?)
+    .await?;
+    sqlx::query("select pg_notify($1, $2)")
+        .bind(MADE)
+        .bind(format!("{} {version}", release.app))
+        .execute(&mut **tx)
+        .await?;
+    Ok(version)
 }
 
 /// Whether an operation has made its release on an app.
