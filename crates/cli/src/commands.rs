@@ -17,6 +17,7 @@ mod keys;
 pub(crate) mod later;
 mod maintenance;
 mod pg_credentials;
+mod pg_extras;
 mod pg_info;
 mod pg_operations;
 mod pg_pooling;
@@ -25,8 +26,10 @@ mod pg_protection;
 mod pg_psql;
 mod pg_reset;
 mod pg_sessions;
+mod pg_statements;
 mod pg_undelete;
 mod pg_unfollow;
+mod pg_vacuum;
 mod pg_versions;
 mod pg_wait;
 mod raw;
@@ -60,6 +63,9 @@ const FAMILIES: &[&[Command]] = &[
     pg_pooling::COMMANDS,
     pg_reset::COMMANDS,
     pg_sessions::COMMANDS,
+    pg_extras::COMMANDS,
+    pg_statements::COMMANDS,
+    pg_vacuum::COMMANDS,
     pg_operations::COMMANDS,
     pg_versions::COMMANDS,
     account::COMMANDS,

@@ -52,6 +52,14 @@ impl Target {
         })
     }
 
+    /// Host, port, user, password and database as literals of SQL.
+    pub(crate) fn quoted(&self) -> [String; 5] {
+        let Self { host, port, user, password, database } = self;
+        let port = port.to_string();
+        [host, &port, user, password, database]
+            .map(|text| format!("'{}'", text.replace('\'', "''")))
+    }
+
     /// The target of a database of an app, from the app's config vars.
     pub(crate) async fn of(session: &Session, database: &Database) -> Result<Self, Failure> {
         let vars: ConfigVars = session.get(&["apps", &database.app, "config-vars"]).await?;

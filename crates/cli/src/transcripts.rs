@@ -7,6 +7,7 @@ mod apps;
 mod config;
 mod copies;
 mod databases;
+mod extras;
 mod plans;
 mod pooling;
 mod protection;

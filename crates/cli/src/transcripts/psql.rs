@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// A server of its own, ended when this goes out of scope.
-struct Server {
+pub(super) struct Server {
     child: Child,
     port: u16,
     _directory: tempfile::TempDir,
@@ -16,12 +16,17 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::of(&howdah_testkit::clusters::majors().remove(0))
+    }
+
+    /// One of that version, with what the platform's servers have loaded and set.
+    pub(super) fn of(installed: &howdah_model::agent::Installed) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let run_as = howdah_testkit::clusters::run_as();
         run_as.open_way(directory.path()).expect("opens the way");
         let data = directory.path().join("data");
         run_as.make_dir(&data).expect("makes");
-        let bin = howdah_testkit::clusters::majors().remove(0).bindir;
+        let bin = &installed.bindir;
         let password = directory.path().join("password");
         std::fs::write(&password, "p1").expect("writes");
         run_as.give(&password).expect("gives");
@@ -46,6 +51,8 @@ impl Server {
                 .arg(&data)
                 .args(["-c", "ssl=on", "-c", "fsync=off", "-c", "unix_socket_directories="])
                 .args(["-c", "listen_addresses=127.0.0.1", "-p", &port.to_string()])
+                .args(["-c", "shared_preload_libraries=pg_stat_statements"])
+                .args(["-c", "extwlist.extensions=hstore, citext"])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
@@ -64,7 +71,7 @@ impl Server {
     }
 
     /// A platform whose app has this server's database as its primary.
-    fn platform(&self) -> Platform {
+    pub(super) fn platform(&self) -> Platform {
         let url = format!("postgres://u1:p1@127.0.0.1:{}/postgres", self.port);
         Platform::with(&[
             ("GET /apps/demo/addon-attachments", 200, json!([attachment("DATABASE", GOLD)])),
@@ -73,7 +80,7 @@ impl Server {
     }
 
     /// Something that runs on the server until it is killed.
-    fn session(&self, name: &str, sql: &str) -> Child {
+    pub(super) fn session(&self, name: &str, sql: &str) -> Child {
         Command::new("psql")
             .args(["-X", "-c", sql])
             .env("PGHOST", "127.0.0.1")
@@ -136,7 +143,7 @@ fn pids(platform: &Platform, name: &str) -> Vec<u64> {
 }
 
 /// Waits until `pg:ps` shows a session of this name.
-fn pid(platform: &Platform, name: &str) -> u64 {
+pub(super) fn pid(platform: &Platform, name: &str) -> u64 {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         if let [pid] = pids(platform, name)[..] {
