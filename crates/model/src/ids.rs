@@ -65,6 +65,10 @@ id! {
     OperationId,
     /// Something that went wrong for a while.
     IncidentId,
+    /// Something that is due for the server of a database.
+    MaintenanceId,
+    /// A report of how a database fares.
+    ReportId,
     /// A logical copy of a database; the same as its operation's.
     TransferId,
 }

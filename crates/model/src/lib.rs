@@ -5,7 +5,9 @@
 pub mod agent;
 pub mod attachment;
 pub mod backup;
+pub mod compliance;
 pub mod database;
+pub mod database_setting;
 pub mod explain;
 pub mod extension;
 pub mod frame;
@@ -13,6 +15,7 @@ pub mod ids;
 pub mod incident;
 pub mod lsn;
 pub mod machine;
+pub mod maintenance;
 pub mod name;
 pub mod operation;
 pub mod participant;
