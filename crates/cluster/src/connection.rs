@@ -24,6 +24,9 @@ impl Limits {
     /// For a short look: is it there, how does it fare. Long enough for a machine that is busy.
     pub const LOOK: Self =
         Self { connect: Duration::from_secs(2), statement: Duration::from_secs(2) };
+    /// For counting rows and changing rights in a tenant's database.
+    pub const ROWS: Self =
+        Self { connect: Duration::from_secs(2), statement: Duration::from_secs(30) };
     /// For work such as making and dropping databases.
     pub const WORK: Self =
         Self { connect: Duration::from_secs(5), statement: Duration::from_secs(120) };

@@ -15,4 +15,7 @@ do $$ begin
   if to_regclass('howdah.canary') is null then
     create table howdah.canary (one boolean primary key default true check (one), number bigint not null, at timestamptz not null);
   end if;
+  if to_regclass('howdah.rows') is null then
+    create table howdah.rows (name text primary key, over_since timestamptz not null, until timestamptz not null, refused_since timestamptz);
+  end if;
 end $$

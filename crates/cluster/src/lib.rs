@@ -24,6 +24,7 @@ pub mod reserve;
 pub mod rewind;
 pub mod run_as;
 pub mod settings;
+pub mod rows;
 pub mod sound;
 pub mod sql;
 pub mod standing;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::compliance::Compliance;
 use crate::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use crate::name::{DatabaseName, RoleName};
 use crate::protection::{DiskStage, Following, Making, Origin, Position, Protected, Protection};
@@ -171,6 +172,9 @@ pub struct DatabaseSpec {
     /// of the one before; an empty one never does, and nothing changes as long as it is not there.
     #[serde(default)]
     pub filled: Option<TransferId>,
+    /// The most rows that it may have; `None` for no limit.
+    #[serde(default)]
+    pub row_limit: Option<u64>,
 }
 
 /// One role of a tenant.
@@ -326,6 +330,9 @@ pub struct DatabaseObservation {
     pub incarnation: Incarnation,
     /// The last look into it, if there was one.
     pub look: Option<DatabaseLook>,
+    /// How it stands to its limit of rows, if it has one and was counted.
+    #[serde(default)]
+    pub compliance: Option<Compliance>,
 }
 
 /// Figures of one database at one moment (K5).

@@ -206,6 +206,7 @@ impl Tenant {
                 extensions: Vec::new(),
                 adopts: None,
                 filled: None,
+                row_limit: None,
             },
             password,
         }

@@ -270,7 +270,8 @@ mod tests {
         assert_eq!(sightings.take(observation(1, vec![one.clone()]), now), Changed::default());
 
         let name: howdah_model::name::DatabaseName = "d1".parse().expect("a name");
-        let seen = DatabaseObservation { incarnation: Incarnation(1), look: None };
+        let seen =
+            DatabaseObservation { incarnation: Incarnation(1), look: None, compliance: None };
         let mut two = one.clone();
         two.databases.insert(name.clone(), seen);
         let changed = sightings.take(observation(2, vec![two.clone()]), now);

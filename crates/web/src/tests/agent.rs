@@ -81,7 +81,11 @@ impl Agent {
 
     fn participant(&self, spec: &ParticipantSpec) -> ParticipantObservation {
         let databases = spec.databases.iter().map(|(name, wanted)| {
-            let seen = DatabaseObservation { incarnation: wanted.incarnation, look: None };
+            let seen = DatabaseObservation {
+                incarnation: wanted.incarnation,
+                look: None,
+                compliance: None,
+            };
             (name.clone(), seen)
         });
         let stuck = self.is_stuck();

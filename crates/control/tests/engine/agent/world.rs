@@ -375,6 +375,7 @@ impl Housed {
         let seen = |kept: &Kept| DatabaseObservation {
             incarnation: kept.incarnation,
             look: Some(look(now)),
+            compliance: None,
         };
         ParticipantObservation {
             id: self.spec.id,
