@@ -74,6 +74,8 @@ pub struct Features {
     pub big_extensions: Has,
     /// A URL of the gateway's pools.
     pub connection_pooling: Has,
+    /// Credentials beside the default one.
+    pub named_credentials: Has,
 }
 
 impl Tier {
@@ -87,6 +89,7 @@ impl Tier {
             high_availability: ha,
             big_extensions: rollback > 0,
             connection_pooling: rollback > 0,
+            named_credentials: rollback > 0,
         };
         match self {
             Self::Hobby => promise(240, 0, false),

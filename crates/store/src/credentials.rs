@@ -12,6 +12,7 @@ use sqlx::postgres::PgRow;
 use crate::column::{Columns, Named, Sealed, at};
 use crate::connection::{Connection, Tx};
 use crate::error::Result;
+use crate::logins;
 
 /// The name of the credential that every database has; its role owns the database.
 pub use howdah_model::attachment::DEFAULT;
@@ -113,7 +114,7 @@ pub async fn find(
     Ok(found)
 }
 
-/// Revokes all credentials of a database.
+/// Revokes all credentials of a database, with all their logins.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -125,7 +126,7 @@ pub async fn revoke_all(tx: &mut Tx, database: DatabaseId, now: Timestamp) -> Re
     .bind(at(now))
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    logins::revoke_of_database(tx, database, now).await
 }
 
 /// The credentials of all databases that a participant shall have, oldest first.
@@ -146,4 +147,15 @@ pub async fn list_of_participant(
     .fetch_all(conn)
     .await?;
     Ok(all)
+}
+
+/// The credential with a role that was not revoked.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_role(conn: &mut Connection, role: &str) -> Result<Option<Credential>> {
+    Ok(sqlx::query_as("select * from credentials where role = $1 and revoked_at is null")
+        .bind(role)
+        .fetch_optional(conn)
+        .await?)
 }

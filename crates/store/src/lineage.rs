@@ -247,7 +247,9 @@ pub async fn opened_by(
 ) -> Result<Option<DatabaseId>> {
     let found: Option<uuid::Uuid> = sqlx::query_scalar(
         "select d.id from credentials c join databases d on d.id = c.database_id
-         where c.role = $1 and coalesce(d.known_as, d.name) = $2 and c.revoked_at is null",
+         where (c.role = $1 or exists (select from logins l where l.credential_id = c.id
+                    and l.role = $1 and l.revoked_at is null))
+           and coalesce(d.known_as, d.name) = $2 and c.revoked_at is null",
     )
     .bind(role)
     .bind(name)

@@ -89,7 +89,8 @@ fn stage(row: &PgRow) -> sqlx::Result<Option<StoredStage>> {
     Ok(Some(StoredStage { stage, until }))
 }
 
-/// All credentials but those that were revoked before `revoked_since`, by role, with the stages that
+/// All credentials with the logins that they have beside their own, but those that were revoked
+/// before `revoked_since`, by role, with the stages that
 /// hold at `now`.
 ///
 /// # Errors
@@ -103,7 +104,10 @@ pub async fn list(
         "select c.role, c.verifier, c.revoked_at, d.id as database_id, d.name as database, d.known_as, d.plan,
                 m.state, p.socket_dir, s.until as stage_until, s.grace_ms,
                 n.socket_dir as next_socket_dir
-         from credentials c
+         from (select role, verifier, revoked_at, database_id from credentials
+               union all
+               select l.role, l.verifier, coalesce(l.revoked_at, o.revoked_at), o.database_id
+               from logins l join credentials o on o.id = l.credential_id) c
          join databases d on d.id = c.database_id
          join machines m on m.id = d.id
          left join participants p on p.id = d.participant_id

@@ -193,3 +193,45 @@ async fn a_rotation_that_is_cut_at_any_statement_is_whole_or_not_begun() {
         }
     }
 }
+
+#[tokio::test]
+async fn d28_the_default_credential_gets_back_what_is_in_its_database() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let mut one = Tenant::new("one");
+        let mut named = Tenant::new("named");
+        named.name = one.name.clone();
+        one.spec.credentials.push(named.spec.credentials[0].clone());
+        converge(&cluster, &wanted(&[&one])).await;
+        let owner = one.connect(&cluster.socket_dir).await.unwrap();
+        asked(&owner, "grant all on schema public to u_named").await;
+        asked(&owner, "create table mine (a int)").await;
+        asked(&owner, "revoke all on mine from u_one").await;
+        let other = named.connect(&cluster.socket_dir).await.unwrap();
+        for sql in [
+            r#"create table "It's; drop" (a serial)"#,
+            "create function f(text) returns int language sql as 'select 7'",
+            "create view v as select 1 as x",
+            "select lo_create(77)",
+            "alter role u_named set search_path = public",
+        ] {
+            asked(&other, sql).await;
+        }
+        assert!(owner.ask(r#"select * from "It's; drop""#).await.is_err());
+        assert!(owner.ask("select * from mine").await.is_err());
+        howdah_cluster::ownership::repair(&cluster.socket_dir, &one.name).await.unwrap();
+        for sql in [
+            r#"alter table "It's; drop" add b int"#,
+            "select * from mine",
+            "alter function f(text) cost 1",
+            "drop view v",
+            "select lo_unlink(77)",
+        ] {
+            asked(&owner, sql).await;
+        }
+        asked(&other, r#"insert into "It's; drop" values (default)"#).await;
+        howdah_cluster::ownership::repair(&cluster.socket_dir, &one.name).await.unwrap();
+        assert_eq!(converge(&cluster, &wanted(&[&one])).await.tasks, 0);
+    }
+}

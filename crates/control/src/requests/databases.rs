@@ -12,6 +12,7 @@ use howdah_model::secret::Secret;
 use howdah_model::version::Version;
 use howdah_store::addons::Addon;
 use howdah_store::credentials::{self, Credential};
+use howdah_store::logins::{self, Stage};
 use howdah_store::operations::{self, New};
 use howdah_store::{Connection, databases, observations};
 use tokio::time::timeout;
@@ -53,6 +54,19 @@ pub struct Shown {
     pub host: String,
     /// The gateway's port.
     pub port: u16,
+    /// Whether its next login is being made.
+    pub is_rotating: bool,
+    /// The roles from before a rotation that still open the database, the newest first.
+    pub former: Vec<FormerLogin>,
+}
+
+/// A login from before a rotation that still opens the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerLogin {
+    /// Its role within PostgreSQL.
+    pub role: RoleName,
+    /// Its clients now; none when the gateway does not say.
+    pub clients: Option<u32>,
 }
 
 impl Shown {
@@ -61,7 +75,8 @@ impl Shown {
         let password = control.keyring().open_text(config::CREDENTIAL, id, &password)?;
         let (host, port) = (control.config().gateway_host.clone(), control.config().gateway_port);
         let database = addon.database_name.to_string();
-        Ok(Self { id, name, role, password, database, host, port })
+        let (is_rotating, former) = (false, Vec::new());
+        Ok(Self { id, name, role, password, database, host, port, is_rotating, former })
     }
 
     /// The URL that opens the database (C9). It holds the password.
@@ -82,7 +97,34 @@ pub async fn credentials(
     addon: &Addon,
 ) -> Result<Vec<Shown>> {
     let all = credentials::list(conn, addon.id).await?;
-    all.into_iter().map(|credential| Shown::new(control, addon, credential)).collect()
+    let mut all = all
+        .into_iter()
+        .map(|credential| Shown::new(control, addon, credential))
+        .collect::<Result<Vec<_>>>()?;
+    add_logins(control, conn, &mut all).await?;
+    Ok(all)
+}
+
+/// Notes beside credentials by which other logins they are opened.
+async fn add_logins(control: &Control, conn: &mut Connection, all: &mut [Shown]) -> Result<()> {
+    let ids: Vec<_> = all.iter().map(|one| one.id).collect();
+    let logins = logins::list(conn, &ids).await?;
+    let mut clients = None;
+    for login in logins.into_iter().filter(|login| login.revoked_at.is_none()) {
+        let Some(shown) = all.iter_mut().find(|one| one.id == login.credential) else { continue };
+        match login.stage {
+            Stage::Next => shown.is_rotating = true,
+            Stage::Former => {
+                if clients.is_none() {
+                    clients = Some(control.clients_by_role().await);
+                }
+                let known = clients.as_ref().and_then(Option::as_ref);
+                let clients = known.map(|known| known.get(&login.role).copied().unwrap_or(0));
+                shown.former.push(FormerLogin { role: login.role, clients });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One credential of a database.
@@ -96,7 +138,11 @@ pub async fn credential(
     name: &str,
 ) -> Result<Shown> {
     let found = credentials::find(conn, addon.id, name).await?;
-    Shown::new(control, addon, found.ok_or(Error::NotFound(Noun::Credential))?)
+    let found = found.ok_or(Error::NotFound(Noun::Credential))?;
+    let mut shown = [Shown::new(control, addon, found)?];
+    add_logins(control, conn, &mut shown).await?;
+    let [shown] = shown;
+    Ok(shown)
 }
 
 /// What was seen of a database.
@@ -244,7 +290,7 @@ pub async fn reset(
 }
 
 /// Refuses extensions that the database's plan does not have.
-fn check_extensions(addon: &Addon, wanted: &[String]) -> Result<()> {
+pub(super) fn check_extensions(addon: &Addon, wanted: &[String]) -> Result<()> {
     let allowed = extension::allowed(addon.plan.tier);
     let Some(other) = wanted.iter().find(|name| !allowed.split(',').any(|one| one == *name)) else {
         return Ok(());

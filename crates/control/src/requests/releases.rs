@@ -68,6 +68,12 @@ pub fn detached(attachments: &[String], addon: &str) -> String {
     format!("Detach {} (@ref:{addon})", attachments.join(", "))
 }
 
+/// What the release of attachments whose URLs have changed is called.
+#[must_use]
+pub fn updated(attachments: &[String], addon: &str) -> String {
+    format!("Update {} (@ref:{addon})", attachments.join(", "))
+}
+
 /// The config vars that people had set when a release was made.
 ///
 /// # Errors
