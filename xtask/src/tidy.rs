@@ -18,7 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("howdah-archive", &["howdah-model"]),
     ("howdah-agent", &["howdah-model", "howdah-cluster", "howdah-archive"]),
     ("howdah-gateway", &["howdah-model"]),
-    ("howdah-cli", &["howdah-model"]),
+    ("howdah-runner", &["howdah-model"]),
+    ("howdah-cli", &["howdah-model", "howdah-runner"]),
     ("xtask", &["howdah-model", "howdah-cli"]),
 ];
 
