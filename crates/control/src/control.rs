@@ -22,6 +22,7 @@ use crate::gateway::GatewayAdmin;
 use crate::keyring::Keyring;
 use crate::logs::Logs;
 use crate::news::News;
+use crate::processes::Processes;
 use crate::routes::Making;
 use crate::servers::http::HttpServers;
 use crate::servers::sightings::{Sighting, Sightings};
@@ -45,6 +46,7 @@ struct Inner {
     making_routes: Making,
     news: News,
     logs: Logs,
+    processes: Processes,
 }
 
 impl Control {
@@ -71,6 +73,7 @@ impl Control {
                 gateway: GatewayAdmin::new(config.gateway_socket.as_deref()),
                 config,
                 logs: Logs::new(clock.clone()),
+                processes: Processes::new(clock.clone()),
                 clock,
                 servers,
                 sightings: Sightings::default(),
@@ -150,6 +153,12 @@ impl Control {
     #[must_use]
     pub fn logs(&self) -> &Logs {
         &self.inner.logs
+    }
+
+    /// What is known of the apps' processes.
+    #[must_use]
+    pub fn processes(&self) -> &Processes {
+        &self.inner.processes
     }
 
     pub(crate) fn news(&self) -> &News {
@@ -267,6 +276,17 @@ impl Control {
         let participant = placed.database.participant_id.context("it has not been placed yet")?;
         let name = &placed.database.name;
         Ok(self.servers().reset_statistics(&server, participant, name).await?)
+    }
+
+    /// Gives the default credential of a database all rights on everything in it.
+    ///
+    /// # Errors
+    /// When it has not been placed, or its agent does not do it.
+    pub async fn repair_default(&self, database: DatabaseId) -> Result<()> {
+        let (placed, server) = self.house_of(database).await?;
+        let participant = placed.database.participant_id.context("it has not been placed yet")?;
+        let name = &placed.database.name;
+        Ok(self.servers().repair_default(&server, participant, name).await?)
     }
 
     async fn house_of(&self, database: DatabaseId) -> Result<(Placed, Server)> {

@@ -168,6 +168,9 @@ pub struct Dyno {
 pub struct Report {
     /// Which run of the runner this is: another one under the same name takes its place.
     pub instance: Uuid,
+    /// Whether it begins, and takes the place of one with its name.
+    #[serde(default)]
+    pub begins: bool,
     /// The types of its Procfile, with their commands.
     pub types: BTreeMap<ProcessType, String>,
     /// All its processes.

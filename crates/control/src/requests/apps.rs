@@ -184,5 +184,8 @@ pub async fn destroy(control: &Control, account: AccountId, app: &App) -> Result
     attachments::delete_foreign(&mut tx, app.id).await?;
     config_vars::clear(&mut tx, app.id).await?;
     apps::destroy(&mut tx, app.id, now).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    control.processes().forget(app.id);
+    control.logs().forget(app.id);
+    Ok(())
 }

@@ -30,15 +30,27 @@ pub enum Noun {
     /// A credential of a database.
     #[strum(serialize = "credential")]
     Credential,
+    /// A process of an app.
+    #[strum(serialize = "dyno")]
+    Dyno,
     /// A public key.
     #[strum(serialize = "key")]
     Key,
     /// Something asked for that takes time.
     #[strum(serialize = "operation")]
     Operation,
+    /// A type of processes of an app.
+    #[strum(serialize = "process_type")]
+    ProcessType,
     /// A release of an app.
     #[strum(serialize = "release")]
     Release,
+    /// A schedule of backups.
+    #[strum(serialize = "schedule")]
+    Schedule,
+    /// A backup, a restore or a copy.
+    #[strum(serialize = "transfer")]
+    Transfer,
     /// A login session of a browser.
     #[strum(serialize = "session")]
     Session,
@@ -50,6 +62,8 @@ impl Noun {
             Self::Addon => "add on",
             Self::Attachment => "add on attachment",
             Self::Service => "add on service",
+            Self::Dyno => "process",
+            Self::ProcessType => "process type",
             Self::Account
             | Self::App
             | Self::Authorization
@@ -58,7 +72,9 @@ impl Noun {
             | Self::Key
             | Self::Operation
             | Self::Release
+            | Self::Schedule
             | Self::Session => self.into(),
+            Self::Transfer => "backup",
         }
     }
 }
