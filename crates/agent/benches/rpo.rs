@@ -93,6 +93,8 @@ impl Agent {
             installed: majors(),
             run_as: home.run_as.clone(),
             archive: Some(archive),
+            transfer_allow: howdah_agent::Networks::default(),
+            row_grace: howdah_model::compliance::GRACE,
         };
         let (stop, mut task) = (CancellationToken::new(), JoinSet::new());
         task.spawn(howdah_agent::run(config, stop.clone()));

@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::extract::{DefaultBodyLimit, Path as InPath, Query, State as Shared};
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use howdah_cluster::connection::SqlError;
 use howdah_cluster::look::{self, How, Which};
+use howdah_cluster::ownership;
 use howdah_model::agent::{Expired, ParticipantSpec, Wanted};
-use howdah_model::ids::{ParticipantId, TimelineId};
+use howdah_model::ids::{ParticipantId, TimelineId, TransferId};
 use howdah_model::name::DatabaseName;
+use howdah_model::transfer::TransferSpec;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::UnixListener;
@@ -28,6 +31,7 @@ use crate::archiving::erasing::Erasing;
 use crate::board::Board;
 use crate::clock;
 use crate::manager::{NotTaken, Put};
+use crate::transfers::{Downloads, Transfers};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -35,6 +39,8 @@ pub(crate) struct State {
     pub(crate) requests: mpsc::Sender<Put>,
     pub(crate) board: Arc<Board>,
     pub(crate) erasing: Option<Arc<Erasing>>,
+    pub(crate) transfers: Arc<Transfers>,
+    pub(crate) downloads: Option<Downloads>,
 }
 
 /// The longest time that an observation is waited for.
@@ -68,9 +74,12 @@ pub(crate) async fn serve(
         .route("/participants/{id}", put(put_participant))
         .route("/observation", get(observation))
         .route("/timelines/{id}", put(put_timeline))
+        .route("/transfers/{id}", put(put_transfer))
+        .route("/dumps/{id}", get(give_dump).delete(delete_dump))
         .route("/expiry", get(expired).post(expire))
         .route("/participants/{id}/databases/{name}/look", post(look_now))
         .route("/participants/{id}/databases/{name}/terminate", post(terminate))
+        .route("/participants/{id}/databases/{name}/repair_default", post(repair_default))
         .route("/participants/{id}/databases/{name}/stats_reset", post(reset_statistics))
         .layer(DefaultBodyLimit::max(LARGEST_SPEC))
         .with_state(state);
@@ -132,6 +141,49 @@ fn reaped(done: Result<Vec<Expired>, howdah_archive::Error>) -> Response {
     }
 }
 
+async fn put_transfer(
+    Shared(state): Shared<State>,
+    InPath(id): InPath<TransferId>,
+    Json(spec): Json<TransferSpec>,
+) -> Response {
+    if id != spec.id {
+        let why = "the path and the spec name two transfers";
+        return refused(StatusCode::UNPROCESSABLE_ENTITY, why);
+    }
+    match state.transfers.take(spec) {
+        Ok(observation) => Json(observation).into_response(),
+        Err(why) => refused(StatusCode::UNPROCESSABLE_ENTITY, why),
+    }
+}
+
+async fn give_dump(
+    Shared(state): Shared<State>,
+    InPath(id): InPath<TransferId>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(downloads) = &state.downloads else {
+        return refused(StatusCode::CONFLICT, "this agent has no archive");
+    };
+    match downloads.give(id, &headers).await {
+        Ok(response) => response,
+        Err(error @ howdah_archive::Error::Missing { .. }) => refused(StatusCode::NOT_FOUND, error),
+        Err(error) => refused(StatusCode::BAD_GATEWAY, error),
+    }
+}
+
+async fn delete_dump(Shared(state): Shared<State>, InPath(id): InPath<TransferId>) -> Response {
+    let Some(downloads) = &state.downloads else {
+        return refused(StatusCode::CONFLICT, "this agent has no archive");
+    };
+    if state.transfers.is_under_way(id) {
+        return refused(StatusCode::CONFLICT, "this dump is being made; break it off first");
+    }
+    match downloads.delete(id).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refused(StatusCode::BAD_GATEWAY, error),
+    }
+}
+
 /// What is wanted of a timeline in the archive.
 #[derive(Deserialize)]
 struct TimelineSpec {
@@ -176,6 +228,7 @@ async fn look_now(
     match bounded(look::look(&participant.socket_dir, &name, clock::now())).await {
         Ok(look) => {
             state.board.looked(id, &name, look.clone());
+            state.board.wants_look(id, &name);
             Json(look).into_response()
         }
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
@@ -215,6 +268,22 @@ async fn reset_statistics(
         return refused(StatusCode::NOT_FOUND, format!("there is no database `{name}` in {id}"));
     };
     match bounded(look::reset_statistics(&participant.socket_dir, &name)).await {
+        Ok(()) => Json(json!({})).into_response(),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
+    }
+}
+
+async fn repair_default(
+    Shared(state): Shared<State>,
+    InPath((id, name)): InPath<(ParticipantId, DatabaseName)>,
+) -> Response {
+    const BOUND: Duration = Duration::from_secs(45);
+    let Some(participant) = state.board.one(id).filter(|one| one.databases.contains_key(&name))
+    else {
+        return refused(StatusCode::NOT_FOUND, format!("there is no database `{name}` in {id}"));
+    };
+    let repair = timeout(BOUND, ownership::repair(&participant.socket_dir, &name));
+    match repair.await.unwrap_or(Err(SqlError::Silent(BOUND))) {
         Ok(()) => Json(json!({})).into_response(),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
     }

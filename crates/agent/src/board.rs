@@ -6,13 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use howdah_cluster::Cluster;
+use howdah_cluster::rows::Seen;
 use howdah_model::agent::{
     DatabaseLook, Epoch, Installed, InstanceState, ParticipantObservation, ParticipantSpec,
     Revision, ServerObservation,
 };
-use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
+use howdah_model::compliance::Compliance;
+use howdah_model::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use howdah_model::name::DatabaseName;
 use howdah_model::protection::DiskStage;
+use howdah_model::transfer::TransferObservation;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -30,6 +33,10 @@ pub(crate) struct Board {
     /// Timelines that were removed from the archive.
     erased: Mutex<BTreeSet<TimelineId>>,
     disk: watch::Sender<DiskStage>,
+    /// See [`Board::wants_look`].
+    looks: Mutex<BTreeMap<ParticipantId, BTreeSet<DatabaseName>>>,
+    /// See `transfers/board.rs`.
+    pub(crate) transfers: Mutex<BTreeMap<TransferId, TransferObservation>>,
 }
 
 impl Board {
@@ -45,6 +52,8 @@ impl Board {
             change: watch::Sender::new(start),
             erased: Mutex::default(),
             disk: watch::Sender::new(DiskStage::Ample),
+            looks: Mutex::default(),
+            transfers: Mutex::default(),
         }
     }
 
@@ -77,7 +86,7 @@ impl Board {
         self.changed();
     }
 
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.change.send_modify(|change| *change += 1);
     }
 
@@ -125,6 +134,38 @@ impl Board {
         });
     }
 
+    /// Keeps a count of rows, or that there is no limit of them. Returns how it stood before.
+    pub(crate) fn counted(
+        &self,
+        id: ParticipantId,
+        database: &DatabaseName,
+        seen: Option<Seen>,
+    ) -> Option<Compliance> {
+        let mut before = None;
+        self.update(id, |one| {
+            if let Some(database) = one.databases.get_mut(database) {
+                before = database.compliance;
+                database.compliance = seen.map(|seen| seen.compliance);
+                if let (Some(look), Some(seen)) = (&mut database.look, seen) {
+                    look.row_count = i64::try_from(seen.rows).unwrap_or(i64::MAX);
+                }
+            }
+        });
+        before
+    }
+
+    /// Takes note that somebody wants to know now how a database fares.
+    pub(crate) fn wants_look(&self, id: ParticipantId, database: &DatabaseName) {
+        let mut wanted = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.entry(id).or_default().insert(database.clone());
+    }
+
+    /// The databases of a participant that somebody wanted to know of since this was asked last.
+    pub(crate) fn wanted_looks(&self, id: ParticipantId) -> BTreeSet<DatabaseName> {
+        let mut wanted = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.remove(&id).unwrap_or_default()
+    }
+
     pub(crate) fn remove(&self, id: ParticipantId) {
         if self.lock().remove(&id).is_some() {
             self.changed();
@@ -159,7 +200,7 @@ impl Board {
             disk_free,
             disk: self.disk(),
             erased: self.erased().iter().copied().collect(),
-            transfers: Vec::new(),
+            transfers: self.all_transfers(),
             participants: self.lock().values().cloned().collect(),
         }
     }

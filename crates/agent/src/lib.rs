@@ -13,12 +13,15 @@ mod manager;
 mod memory;
 mod participant;
 mod ready_copies;
+mod row_limits;
 mod specs;
 mod stopping;
 pub mod supervision;
+mod transfers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use howdah_archive::Archive;
@@ -36,8 +39,10 @@ use crate::disk::Disk;
 use crate::layout::Layout;
 use crate::manager::Manager;
 use crate::ready_copies::ReadyCopies;
+use crate::transfers::{Downloads, Transfers};
 
 pub use crate::stopping::stop_all;
+pub use crate::transfers::address::{Networks, NotANetwork};
 
 /// What an agent needs to know.
 #[derive(Clone, Debug)]
@@ -55,6 +60,10 @@ pub struct Config {
     /// Where WAL and base backups go. Without one nothing is protected, and nothing can be made from
     /// another's data.
     pub archive: Option<ArchiveConfig>,
+    /// Networks beside the public ones that transfers may read from, as a tenant says.
+    pub transfer_allow: Networks,
+    /// How long a database may have more rows than its limit before new ones are refused.
+    pub row_grace: Duration,
 }
 
 /// Where an agent keeps WAL and base backups, and how PostgreSQL gets at it.
@@ -94,6 +103,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         Arc::new(Archives::new(archive, program, layout.drills()))
     });
     let erasing = archives.clone().map(|archives| Arc::new(Erasing::new(archives, &board)));
+    let transfers = Arc::new(Transfers::new(&layout, &board, &config));
+    let downloads = config.archive.as_ref().map(|config| Downloads::new(config.archive.clone()));
     let mut manager = Manager::new(
         layout,
         &config,
@@ -107,7 +118,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let listener = api::listen(&config.socket).context("listen on the agent's socket")?;
     let mut parts = JoinSet::new();
     parts.spawn(manager.run(received));
-    parts.spawn(api::serve(listener, api::State { requests, board, erasing }, stop.clone()));
+    let state =
+        api::State { requests, board, erasing, transfers: Arc::clone(&transfers), downloads };
+    parts.spawn(api::serve(listener, state, stop.clone()));
+    let transferring = stop.clone();
+    parts.spawn(async move {
+        transfers.keep(&transferring).await;
+        Ok(())
+    });
     let guarding = stop.clone();
     parts.spawn(async move {
         disk.keep(&guarding).await;

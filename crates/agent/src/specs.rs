@@ -77,6 +77,11 @@ impl Layout {
         })
     }
 
+    /// The spec of one participant, as it was kept last.
+    pub(crate) fn read_spec(&self, id: ParticipantId) -> Result<ParticipantSpec> {
+        read(&self.spec(id))
+    }
+
     pub(crate) fn read_progress(&self, id: ParticipantId) -> Option<Progress> {
         read(&self.progress(id)).ok()
     }

@@ -91,6 +91,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Its objects.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// One history of the archive, whether there is anything of it or not.
     #[must_use]
     pub fn timeline(&self, id: TimelineId) -> Timeline {

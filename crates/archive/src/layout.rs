@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use howdah_model::ids::TimelineId;
+use howdah_model::ids::{TimelineId, TransferId};
 
 use crate::backup::BackupId;
 use crate::wal::{self, Segment, WalName};
@@ -88,6 +88,26 @@ impl Place {
         Self::of_backup(id, backup, BACKUP)
     }
 
+    /// All dumps.
+    pub(crate) fn dumps() -> Self {
+        Self("dumps".to_owned())
+    }
+
+    /// All of one dump.
+    pub(crate) fn dump(id: TransferId) -> Self {
+        Self(format!("dumps/{id}"))
+    }
+
+    /// What makes a dump complete.
+    pub(crate) fn dump_description(id: TransferId) -> Self {
+        Self(format!("dumps/{id}/{DUMP}"))
+    }
+
+    /// A part of what one attempt at a dump has put.
+    pub(crate) fn of_dump(id: TransferId, attempt: &str, number: u32) -> Self {
+        Self(format!("dumps/{id}/{attempt}/part-{number:06}"))
+    }
+
     /// The last part of the name.
     pub(crate) fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
@@ -118,6 +138,9 @@ impl fmt::Display for Place {
 
 /// The name of the object that makes a base backup complete.
 pub(crate) const BACKUP: &str = "backup.json";
+
+/// The name of the object that makes a dump complete.
+pub(crate) const DUMP: &str = "dump.json";
 
 /// Which run of PostgreSQL a part of a segment is of. A crash can leave a record half written, whose
 /// place is written anew afterwards: parts of two runs may differ, and the later run is right. A

@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod backup;
 pub mod config;
+pub mod dump;
 mod envelope;
 mod error;
 pub mod expiry;

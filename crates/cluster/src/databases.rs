@@ -239,7 +239,7 @@ async fn exclusively(cluster: &Cluster, lock: i64) -> Result<Connection, SqlErro
     Ok(connection)
 }
 
-async fn drop_database(connection: &Connection, name: &str) -> Result<(), SqlError> {
+pub(crate) async fn drop_database(connection: &Connection, name: &str) -> Result<(), SqlError> {
     let quoted = identifier(name);
     let drop = format!("drop database if exists {quoted} with (force)");
     // Files go before the drop is committed. After a commit of its own, a recovery to the moment
@@ -257,7 +257,7 @@ async fn drop_database(connection: &Connection, name: &str) -> Result<(), SqlErr
 }
 
 /// Lets no session into a database and ends those that are in it.
-async fn close_database(connection: &Connection, name: &str) -> Result<(), SqlError> {
+pub(crate) async fn close_database(connection: &Connection, name: &str) -> Result<(), SqlError> {
     let close = format!("alter database {} with allow_connections false", identifier(name));
     connection.run(&close).await?;
     let end = format!(

@@ -18,4 +18,7 @@ do $$ begin
   if to_regclass('howdah.rows') is null then
     create table howdah.rows (name text primary key, over_since timestamptz not null, until timestamptz not null, refused_since timestamptz);
   end if;
+  if to_regclass('howdah.fills') is null then
+    create table howdah.fills (oid oid primary key, transfer text not null, made text not null, at timestamptz not null default now());
+  end if;
 end $$

@@ -28,6 +28,9 @@ const SCRIPTS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// What the owner of a database may use when their extension is there.
+pub(crate) const FOREIGN_DATA_WRAPPERS: [&str; 2] = ["postgres_fdw", "dblink_fdw"];
+
 /// Where the scripts of a cluster are: beside its socket, so that every server has its own.
 #[must_use]
 pub fn dir(socket_dir: &Path) -> PathBuf {

@@ -14,7 +14,7 @@ use crate::settings::PLATFORM_ROLE;
 use crate::{RunAs, copy, durable, replication};
 
 /// Goes up with every change of how a template is made, so that an old one is made anew.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// The file in a template that says what it holds. Written last.
 pub(crate) const MARK: &str = "howdah.template";
 /// How long making a template may take. It is about a second on a quiet machine.

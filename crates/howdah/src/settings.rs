@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use howdah_gateway::{Commits, Plaintext};
+use howdah_model::compliance::GRACE;
 use howdah_model::plan::Catalogue;
 use howdah_model::secret::Secret;
 
@@ -14,10 +15,14 @@ use howdah_model::secret::Secret;
 const POOL_PORT: u16 = 5434;
 /// The longest that clients may be kept waiting: after that they are better told.
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
+const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
 const MOST_THREADS: usize = 256;
 
 /// How long sessions go on in a gateway that another one has taken over from: longer than most
 /// applications keep a connection, and short enough that an old executable is gone some day.
+/// How long the logins from before a rotation open their database at least.
+const SETTLE: Duration = Duration::from_secs(60);
+const LONGEST_SETTLE: Duration = Duration::from_secs(24 * 3600);
 const DRAIN: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_DRAIN: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -47,6 +52,8 @@ pub(crate) struct Settings {
     /// How long the gateway keeps clients waiting for a server that has gone.
     pub(crate) gateway_hold: Duration,
     pub(crate) gateway_commits: Commits,
+    /// How long the logins from before a rotation open their database at least.
+    pub(crate) rotation_settle: Duration,
     /// Where the gateway runs.
     pub(crate) gateway: GatewayPlace,
     /// How long the sessions of a gateway go on after another one has taken over.
@@ -59,6 +66,10 @@ pub(crate) struct Settings {
     pub(crate) archive_url: Option<String>,
     /// Encrypts what goes there.
     pub(crate) archive_key: Option<Secret>,
+    /// Networks that restores and imports may read from although they are not public.
+    pub(crate) transfer_allow: howdah_agent::Networks,
+    /// How long a database may have more rows than its plan.
+    pub(crate) row_grace: Duration,
     /// Which catalogue of plans decides how long things are kept.
     pub(crate) plans: Catalogue,
     pub(crate) bindirs: Vec<PathBuf>,
@@ -92,6 +103,8 @@ impl Settings {
         let gateway = gateway_place(lookup, &mut problems);
         let hold = howdah_gateway::Timeouts::default().hold;
         let gateway_hold = time(lookup, "HOWDAH_GATEWAY_HOLD", hold, LONGEST_HOLD, &mut problems);
+        let rotation_settle =
+            time(lookup, "HOWDAH_ROTATION_SETTLE", SETTLE, LONGEST_SETTLE, &mut problems);
         let gateway_drain =
             time(lookup, "HOWDAH_GATEWAY_DRAIN", DRAIN, LONGEST_DRAIN, &mut problems);
         let gateway_threads = threads(lookup, &mut problems);
@@ -106,6 +119,8 @@ impl Settings {
         let secret_key = secret(lookup, "HOWDAH_SECRET_KEY", &mut problems);
         let plans = plans(lookup, &mut problems);
         let archive_key = secret(lookup, "HOWDAH_ARCHIVE_KEY", &mut problems);
+        let transfer_allow = networks(lookup, &mut problems);
+        let row_grace = time(lookup, "HOWDAH_ROW_GRACE", GRACE, LONGEST_GRACE, &mut problems);
         let metrics_token = secret(lookup, "HOWDAH_METRICS_TOKEN", &mut problems);
         let var_prefix =
             lookup("HOWDAH_VAR_PREFIX").unwrap_or_else(|| "HEROKU_POSTGRESQL".to_owned());
@@ -132,11 +147,14 @@ impl Settings {
             gateway,
             gateway_hold,
             gateway_commits,
+            rotation_settle,
             gateway_drain,
             gateway_threads,
             database_url: lookup("HOWDAH_DATABASE_URL").map(Secret::new),
             archive_url: lookup("HOWDAH_ARCHIVE_URL"),
             archive_key,
+            transfer_allow,
+            row_grace,
             plans,
             bindirs: lookup("HOWDAH_PG_BINDIRS")
                 .map_or_else(howdah_cluster::installed::default_dirs, |dirs| {
@@ -194,6 +212,17 @@ fn plaintext(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>
             Plaintext::Refused
         }
     }
+}
+
+fn networks(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) -> howdah_agent::Networks {
+    let text = lookup("HOWDAH_TRANSFER_ALLOW").unwrap_or_default();
+    text.parse().unwrap_or_else(|error| {
+        problems.push(format!("HOWDAH_TRANSFER_ALLOW: {error}"));
+        howdah_agent::Networks::default()
+    })
 }
 
 fn commits(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> Commits {

@@ -126,8 +126,17 @@ pub(crate) async fn start(
     running.role("hold on the state", keep_hold(store, exclusive, stop.clone()));
     let archive = Some(archive);
     let (server_home, socket) = (home.path.clone(), agent);
-    let agent =
-        howdah_agent::Config { server, home: server_home, socket, installed, run_as, archive };
+    let (transfer_allow, row_grace) = (settings.transfer_allow.clone(), settings.row_grace);
+    let agent = howdah_agent::Config {
+        server,
+        home: server_home,
+        socket,
+        installed,
+        run_as,
+        archive,
+        transfer_allow,
+        row_grace,
+    };
     running.role("agent", howdah_agent::run(agent, stop.clone()));
     let (worker, cancel) = (control.clone(), stop.clone());
     running.role("control plane", async move { worker.run(cancel).await });
@@ -227,8 +236,10 @@ fn make_control(
         gateway_host: settings.gateway_host.clone(),
         gateway_port: addresses.gateway.port(),
         pool_port: addresses.pool.unwrap_or(settings.pool_listen).port(),
+        rotation_settle: settings.rotation_settle,
         gateway_socket: Some(held.home.join("run/gateway.sock")),
         catalogue: settings.plans,
+        public_origin: None,
     };
     Ok(Control::new(store, keyring, config, Arc::new(SystemClock)))
 }

@@ -69,6 +69,11 @@ pub const SETTINGS: &[Setting] = &[
         means: "`loopback` lets clients of this machine connect without TLS",
     },
     Setting {
+        name: "HOWDAH_ROTATION_SETTLE",
+        default: "60",
+        means: "how long the old URL of a rotated credential works at least, also unused (seconds, or `1m`)",
+    },
+    Setting {
         name: "HOWDAH_DATABASE_URL",
         default: "a cluster that the platform makes for itself",
         means: "PostgreSQL database for the platform's own state",
@@ -91,9 +96,21 @@ pub const SETTINGS: &[Setting] = &[
                 it nothing can be restored: keep a copy elsewhere",
     },
     Setting {
+        name: "HOWDAH_TRANSFER_ALLOW",
+        default: "none",
+        means: "networks that restores and imports may read from although they are not public, as \
+                10.0.0.0/8,127.0.0.0/8; all public addresses are allowed",
+    },
+    Setting {
         name: "HOWDAH_PLANS",
         default: "book",
         means: "whose plans decide how long data is kept: book (standard 1 hour) or today (standard 4 days)",
+    },
+    Setting {
+        name: "HOWDAH_ROW_GRACE",
+        default: "168h",
+        means: "how long a hobby database may have more rows than its plan before INSERT is refused; \
+                one with twice as many has no grace",
     },
     Setting {
         name: "HOWDAH_PG_BINDIRS",

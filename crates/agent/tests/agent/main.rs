@@ -5,7 +5,9 @@ mod archive;
 mod disk;
 mod moments;
 mod prepared;
+mod rows;
 mod succession;
+mod transfers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -107,6 +109,8 @@ impl Agent {
             installed: majors(),
             run_as: self.home.run_as.clone(),
             archive: self.archive.clone(),
+            transfer_allow: "127.0.0.0/8".parse().unwrap(),
+            row_grace: Duration::ZERO,
         };
         self.task.spawn(howdah_agent::run(config, self.stop.clone()));
         until("the agent answers", || async {

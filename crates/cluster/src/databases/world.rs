@@ -91,7 +91,7 @@ select a.rolname::text, a.oid, k.name is not null as ours, a.rolcanlogin, a.rolc
        array(select g.rolname::text from pg_auth_members m join pg_roles g on g.oid = m.roleid \
              where m.member = a.oid) as member_of, \
        array(select g.rolname::text from pg_auth_members m join pg_roles g on g.oid = m.member \
-             where m.roleid = a.oid) as members, \
+             where m.roleid = a.oid and not starts_with(g.rolname, 'howdah_transfer_')) as members, \
        coalesce(s.setconfig, '{}') as settings \
 from pg_authid a left join howdah.roles k on k.name = a.rolname \
 left join pg_db_role_setting s on s.setdatabase = 0 and s.setrole = a.oid \
