@@ -1,5 +1,7 @@
 //! The HTTP client: one request, its answer or what went wrong.
 
+pub(crate) mod bodies;
+
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::time::Duration;

@@ -16,7 +16,14 @@ mod incidents;
 mod keys;
 pub(crate) mod later;
 mod maintenance;
+mod pg_backups;
+mod pg_backups_capture;
+mod pg_backups_download;
+mod pg_backups_restore;
+mod pg_backups_schedules;
+mod pg_copy;
 mod pg_credentials;
+mod pg_credentials_change;
 mod pg_extras;
 mod pg_info;
 mod pg_operations;
@@ -24,6 +31,7 @@ mod pg_pooling;
 mod pg_promote;
 mod pg_protection;
 mod pg_psql;
+mod pg_push_pull;
 mod pg_reset;
 mod pg_sessions;
 mod pg_statements;
@@ -32,6 +40,7 @@ mod pg_unfollow;
 mod pg_vacuum;
 mod pg_versions;
 mod pg_wait;
+mod pgbackups;
 mod raw;
 mod releases;
 
@@ -59,7 +68,16 @@ const FAMILIES: &[&[Command]] = &[
     pg_undelete::COMMANDS,
     pg_protection::COMMANDS,
     incidents::COMMANDS,
+    pg_backups::COMMANDS,
+    pg_backups_capture::COMMANDS,
+    pg_backups_download::COMMANDS,
+    pg_backups_restore::COMMANDS,
+    pg_backups_schedules::COMMANDS,
+    pgbackups::COMMANDS,
+    pg_copy::COMMANDS,
+    pg_push_pull::COMMANDS,
     pg_credentials::COMMANDS,
+    pg_credentials_change::COMMANDS,
     pg_pooling::COMMANDS,
     pg_reset::COMMANDS,
     pg_sessions::COMMANDS,

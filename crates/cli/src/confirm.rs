@@ -10,6 +10,21 @@ use crate::session::Session;
 /// With `--confirm NAME` nothing is asked. Without, the name is read from standard input, which may
 /// be a pipe; when there is nothing to read, the failure tells what to run.
 pub(crate) fn app(session: &Session, given: &Given, name: &str) -> Result<(), Failure> {
+    let told = [
+        "WARNING: Destructive Action".to_owned(),
+        format!("This command will affect the app: {name}"),
+    ];
+    named(session, given, name, &told)
+}
+
+/// The same for what has another name than the app; `told` are the lines that say what is about to
+/// be done.
+pub(crate) fn named(
+    session: &Session,
+    given: &Given,
+    name: &str,
+    told: &[String],
+) -> Result<(), Failure> {
     if let Some(confirmed) = given.value("confirm") {
         return matches(confirmed, name);
     }
@@ -21,8 +36,9 @@ pub(crate) fn app(session: &Session, given: &Given, name: &str) -> Result<(), Fa
     if session.no_input {
         return Err(missing());
     }
-    session.say(" !    WARNING: Destructive Action");
-    session.say(&format!(" !    This command will affect the app: {name}"));
+    for line in told {
+        session.say(&format!(" !    {line}"));
+    }
     session.say(&format!(
         " !    To proceed, type \"{name}\" or re-run this command with --confirm {name}\n"
     ));

@@ -41,6 +41,13 @@ impl Database {
         if is_primary && var != primary { format!("{var} ({primary})") } else { var }
     }
 
+    /// Whether one of its attachments, or its add-on, has this name.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        let all = self.siblings.iter().map(|one| one.name.as_str());
+        let mut all = all.chain([self.attachment.name.as_str(), &self.attachment.addon.name]);
+        all.any(|one| one == name) || self.siblings.iter().any(|one| one.url_var() == name)
+    }
+
     /// The last part of its name, as the prompt of psql shows it: `GOLD`, `DATABASE`.
     pub(crate) fn color(&self) -> String {
         let var = self.var();

@@ -38,9 +38,20 @@ pub(crate) enum Hint {
     RollBack,
     ListReleases,
     OpenSession,
+    ListCredentials,
+    AttachCredential,
+    Grant,
     Pool,
     Unfollow,
     ShowProtection,
+    WatchTransfer,
+    ShowTransfer,
+    ListBackups,
+    Capture,
+    Restore,
+    Schedule,
+    EmptyFirst,
+    Promote,
 }
 
 impl Hint {
@@ -74,8 +85,27 @@ impl Hint {
             Self::RollBack => ("to undo:", "howdah rollback RELEASE -a APP"),
             Self::ListReleases => ("its releases:", "howdah releases -a APP"),
             Self::OpenSession => ("open a session:", "howdah pg:psql DATABASE -a APP"),
+            Self::ListCredentials => {
+                ("until then it is `rotating`:", "howdah pg:credentials -a APP")
+            }
+            Self::AttachCredential => {
+                ("attach it:", "howdah addons:attach ADDON --credential NAME -a APP")
+            }
+            Self::Grant => ("grant it what it needs:", "howdah pg:psql DATABASE -a APP"),
             Self::Unfollow => ("unfollow first:", "howdah pg:unfollow DATABASE -a APP"),
             Self::ShowProtection => ("see how it goes:", "howdah pg:protection DATABASE -a APP"),
+            Self::WatchTransfer => ("watch it again:", "howdah pg:backups:wait ID -a APP"),
+            Self::ShowTransfer => ("for more details:", "howdah pg:backups:info ID -a APP"),
+            Self::ListBackups => ("its backups:", "howdah pg:backups -a APP"),
+            Self::Capture => ("capture one:", "howdah pg:backups:capture -a APP"),
+            Self::Restore => {
+                ("to restore it:", "howdah pg:backups:restore ID DATABASE -a APP --confirm APP")
+            }
+            Self::Schedule => {
+                ("set one up:", "howdah pg:backups:schedule DATABASE --at TIME -a APP")
+            }
+            Self::EmptyFirst => ("to empty it:", "howdah pg:reset DATABASE -a APP"),
+            Self::Promote => ("when it is right:", "howdah pg:promote DATABASE -a APP"),
             Self::Pool => {
                 ("take its URL away:", "howdah addons:detach DATABASE_CONNECTION_POOL -a APP")
             }

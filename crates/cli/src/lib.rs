@@ -14,12 +14,15 @@ mod database;
 mod environment;
 mod exit;
 mod failure;
+mod follow;
 mod git;
 mod given;
 mod grammar;
 mod help;
 mod hint;
+mod libpq;
 mod page;
+mod pipe;
 mod prompt;
 mod psql;
 mod resources;
@@ -28,6 +31,7 @@ mod screen;
 mod session;
 mod shell;
 mod step;
+mod transfer;
 mod wait;
 
 #[cfg(test)]

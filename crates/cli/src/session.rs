@@ -200,6 +200,17 @@ impl Session {
         self.call_at(Method::GET, self.api.url(path), None, None)
     }
 
+    /// Reads something, with a query.
+    pub(crate) async fn get_where<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, Failure> {
+        let mut url = self.api.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.call_at(Method::GET, url, None, None).await
+    }
+
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],

@@ -23,6 +23,8 @@ pub(crate) struct Step<'s> {
     progress: RefCell<String>,
     /// Whether the line holds more than its beginning.
     drawn: Cell<bool>,
+    /// Whether lines of their own came after its beginning.
+    noted: Cell<bool>,
 }
 
 impl<'s> Step<'s> {
@@ -35,6 +37,7 @@ impl<'s> Step<'s> {
             told: Cell::new(false),
             progress: RefCell::default(),
             drawn: Cell::new(false),
+            noted: Cell::new(false),
         }
     }
 
@@ -47,9 +50,19 @@ impl<'s> Step<'s> {
         let before = self.progress.replace(how_far.to_owned());
         let per_cent = |text: &str| text.split_once('%').map(|(before, _)| before.to_owned());
         let now = per_cent(how_far);
-        if !self.screen.turns && now.is_some() && now != per_cent(&before) {
+        if !self.screen.turns && !self.noted.get() && now.is_some() && now != per_cent(&before) {
             self.screen.err(&format!("{how_far}\n{}... ", self.doing));
         }
+    }
+
+    /// Says something on a line of its own, while the step goes on.
+    pub(crate) fn note(&self, line: &str) {
+        let before = match (self.drawn.replace(false), self.noted.replace(true)) {
+            (true, _) => "\r\x1b[K",
+            (false, true) => "",
+            (false, false) => "\n",
+        };
+        self.screen.err(&format!("{before}{line}\n"));
     }
 
     /// Turns, on a terminal, until it is dropped.
@@ -100,8 +113,11 @@ impl<'s> Step<'s> {
 
     fn tell(&self, how: &str) {
         self.told.set(true);
-        let line =
-            if self.drawn.get() { format!("\r\x1b[K{}... ", self.doing) } else { String::new() };
+        let line = match (self.drawn.get(), self.noted.get()) {
+            (true, _) => format!("\r\x1b[K{}... ", self.doing),
+            (false, true) => format!("{}... ", self.doing),
+            (false, false) => String::new(),
+        };
         self.screen.err(&format!("{line}{how}\n"));
     }
 }

@@ -4,14 +4,17 @@
 mod account;
 mod addons;
 mod apps;
+mod backups;
 mod config;
 mod copies;
+mod credentials;
 mod databases;
 mod extras;
 mod plans;
 mod pooling;
 mod protection;
 mod psql;
+mod restores;
 mod words;
 
 use std::cell::RefCell;
@@ -79,7 +82,11 @@ impl Platform {
                         .push(format!("{line} {body}").trim_end().to_owned());
                     let id = headers.get("request-id").and_then(|id| id.to_str().ok());
                     ids.lock().expect("whole").extend(id.map(str::to_owned));
-                    answer(&mut answers.lock().expect("whole"), &line, &headers).into_response()
+                    let mut answers = answers.lock().expect("whole");
+                    match answers.get(&line).and_then(|list| list.last()) {
+                        Some((200, Value::String(raw))) => part(raw, &headers).into_response(),
+                        _ => answer(&mut answers, &line, &headers).into_response(),
+                    }
                 }
             },
         );
@@ -173,6 +180,21 @@ fn answer(
     let (status, body) =
         if list.len() > 1 { list.pop() } else { list.first().cloned() }.expect("not empty");
     (StatusCode::from_u16(status).expect("a status"), id, Json(body))
+}
+
+/// What is not JSON is given as it is, or the part of it that is wanted.
+fn part(raw: &str, headers: &HeaderMap) -> (StatusCode, HeaderMap, String) {
+    let range = headers.get("range").and_then(|range| range.to_str().ok());
+    let from: Option<usize> =
+        range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let mut told = HeaderMap::new();
+    let Some(from) = from else { return (StatusCode::OK, told, raw.to_owned()) };
+    if from >= raw.len() {
+        return (StatusCode::RANGE_NOT_SATISFIABLE, told, String::new());
+    }
+    let range = format!("bytes {from}-{}/{}", raw.len() - 1, raw.len());
+    told.insert("content-range", range.parse().expect("a header"));
+    (StatusCode::PARTIAL_CONTENT, told, raw[from..].to_owned())
 }
 
 #[derive(Clone, Default)]

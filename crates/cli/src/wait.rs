@@ -12,6 +12,8 @@ use crate::step::Step;
 
 /// How many looks may fail in a row because the platform is away: it may be starting again.
 const MOST_UNREACHABLE: u32 = 30;
+/// The pause after the first look. It grows, so that what takes no time is told at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How to wait.
 #[derive(Clone, Debug)]
@@ -44,6 +46,7 @@ where
 {
     let looking = async {
         let mut unreachable = 0;
+        let mut pause = FIRST_PAUSE;
         loop {
             match look().await {
                 Ok(Some(found)) => return Ok(found),
@@ -56,7 +59,8 @@ where
                 }
                 Err(failure) => return Err(failure),
             }
-            tokio::time::sleep(patience.every).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(patience.every);
         }
     };
     let bounded = async {
