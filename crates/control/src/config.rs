@@ -1,6 +1,7 @@
 //! The settings of the control plane.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use howdah_model::plan::Catalogue;
 
@@ -20,6 +21,11 @@ pub struct Config {
     /// The port of URLs that take a server for each transaction (that of
     /// `HOWDAH_GATEWAY_POOL_LISTEN`).
     pub pool_port: u16,
+    /// How long the logins from before a rotation open their database at least
+    /// (`HOWDAH_ROTATION_SETTLE`).
+    pub rotation_settle: Duration,
+    /// Where signed URLs lead, such as `https://127.0.0.1:5443`; without it where the client asked.
+    pub public_origin: Option<String>,
     /// The gateway's admin socket; without one nothing is known of its pools.
     pub gateway_socket: Option<PathBuf>,
 }
@@ -33,6 +39,8 @@ impl Default for Config {
             gateway_host: "127.0.0.1".to_owned(),
             gateway_port: 5433,
             pool_port: 5434,
+            rotation_settle: Duration::from_secs(60),
+            public_origin: None,
             gateway_socket: None,
         }
     }

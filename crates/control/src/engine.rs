@@ -174,8 +174,9 @@ impl Engine {
 
     async fn turn_of_kind(&self, claimed: &Stored, token: Uuid) -> Option<Rest> {
         use howdah_model::operation::{
-            change_plan::ChangePlan, destroy::Destroy, promote::Promote, provision::Provision,
-            reset::Reset, unfollow::Unfollow,
+            capture::Capture, change_plan::ChangePlan, destroy::Destroy, promote::Promote,
+            provision::Provision, reset::Reset, restore::Restore, rotate::Rotate,
+            unfollow::Unfollow,
         };
         match claimed.kind {
             Kind::Participant => self.turn::<Participant>(claimed, token).await,
@@ -185,6 +186,9 @@ impl Engine {
             Kind::Promote => self.turn::<Promote>(claimed, token).await,
             Kind::Unfollow => self.turn::<Unfollow>(claimed, token).await,
             Kind::ChangePlan => self.turn::<ChangePlan>(claimed, token).await,
+            Kind::Capture => self.turn::<Capture>(claimed, token).await,
+            Kind::Restore => self.turn::<Restore>(claimed, token).await,
+            Kind::Rotate => self.turn::<Rotate>(claimed, token).await,
             Kind::Destroy => self.turn::<Destroy>(claimed, token).await,
         }
     }

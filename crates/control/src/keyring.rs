@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use howdah_model::secret::Secret;
@@ -14,7 +15,12 @@ const FORM: u8 = 1;
 /// The key of the platform (`HOWDAH_SECRET_KEY`). `Debug` does not show it.
 pub struct Keyring {
     key: LessSafeKey,
+    /// Made from the key, for what is signed and not sealed.
+    signing: hmac::Key,
 }
+
+/// What tells the signing key from all else that may be made from the platform's key.
+const SIGNING: &[u8] = b"howdah: signed URLs, 1";
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,9 +46,11 @@ impl Keyring {
     /// The keyring of a key.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), SIGNING);
+        let signing = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
         let key = UnboundKey::new(&CHACHA20_POLY1305, key);
         let key = key.expect("ChaCha20-Poly1305 takes every key of 32 bytes");
-        Self { key: LessSafeKey::new(key) }
+        Self { key: LessSafeKey::new(key), signing }
     }
 
     /// The keyring of a key in Base64, as `HOWDAH_SECRET_KEY` has it.
@@ -82,6 +90,31 @@ impl Keyring {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(&bytes);
         Sealed(sealed)
+    }
+
+    /// Signs a text: HMAC-SHA256, in hexadecimal.
+    #[must_use]
+    pub fn sign(&self, text: &str) -> String {
+        use std::fmt::Write as _;
+        let tag = hmac::sign(&self.signing, text.as_bytes());
+        tag.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    /// Whether a signature is that of a text. Takes as long for a wrong one as for the right one.
+    #[must_use]
+    pub fn is_signed(&self, text: &str, signature: &str) -> bool {
+        let digits = signature.as_bytes();
+        if digits.len() != 64 || !signature.is_ascii() {
+            return false;
+        }
+        let pairs = (0..64).step_by(2).map(|at| u8::from_str_radix(&signature[at..at + 2], 16));
+        let Ok(tag) = pairs.collect::<Result<Vec<_>, _>>() else { return false };
+        // `from_str_radix` takes `+1` for a number.
+        let plain = digits.iter().all(u8::is_ascii_hexdigit);
+        plain && hmac::verify(&self.signing, text.as_bytes(), &tag).is_ok()
     }
 
     /// Decrypts what [`Keyring::seal`] made for the same column and row.
@@ -151,6 +184,23 @@ mod tests {
         assert!(ours.open("credentials.password", 1, &changed).is_err());
         assert_ne!(sealed, ours.seal("credentials.password", 1, b"geheim"), "a nonce of its own");
         assert!(!format!("{ours:?}{sealed:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn e17_a_signature_is_good_for_its_text_and_its_key_only() {
+        let (ours, other) = (Keyring::new(&[7; 32]), Keyring::new(&[8; 32]));
+        let signature = ours.sign("GET /a");
+        assert!(ours.is_signed("GET /a", &signature));
+        assert!(!ours.is_signed("GET /b", &signature) && !other.is_signed("GET /a", &signature));
+        for index in 0..signature.len() {
+            let mut changed = signature.clone().into_bytes();
+            changed[index] = if changed[index] == b'0' { b'1' } else { b'0' };
+            let changed = String::from_utf8(changed).expect("text");
+            assert!(!ours.is_signed("GET /a", &changed));
+        }
+        for bad in ["", "é", &signature[..62], &format!("+{}", &signature[1..])] {
+            assert!(!ours.is_signed("GET /a", bad), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What people asked for and what takes time: what each operation sees, and what it does.
 
 mod attach;
+mod capture;
 mod change_plan;
 mod destroy;
 mod place;
@@ -8,6 +9,9 @@ mod promote;
 mod provision;
 mod publish;
 mod reset;
+mod restore;
+pub(crate) mod rotate;
+mod transferring;
 mod unfollow;
 mod withdraw;
 
@@ -68,7 +72,14 @@ async fn feel_one(control: &Control, conn: &mut Connection, id: OperationId) -> 
             let arguments = serde_json::from_value::<Arguments>(asked.arguments.clone());
             arguments.context("read what the database is to be made from")?.copy
         }
-        Kind::Reset | Kind::Promote | Kind::Unfollow | Kind::ChangePlan | Kind::Destroy => None,
+        Kind::Reset
+        | Kind::Promote
+        | Kind::Unfollow
+        | Kind::ChangePlan
+        | Kind::Capture
+        | Kind::Restore
+        | Kind::Rotate
+        | Kind::Destroy => None,
     };
     Ok(Facts { asked, database: DatabaseFacts::new(control, placed), released, copy })
 }

@@ -5,7 +5,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::servers::watch;
-use crate::{Control, engine, erasing, incidents, news, observations, pool, retention, routes};
+use crate::{
+    Control, engine, erasing, former_logins, incidents, maintaining, news, observations, pool,
+    retention, routes, transfers,
+};
 
 impl Control {
     /// Works until it is cancelled: listens to the store, watches servers, moves machines, keeps
@@ -24,7 +27,11 @@ impl Control {
         begin(&mut parts, "observations", observations::run(control(), token()));
         begin(&mut parts, "retention", retention::run(control(), token()));
         begin(&mut parts, "incidents", incidents::run(control(), token()));
+        begin(&mut parts, "maintenance", maintaining::run(control(), token()));
         begin(&mut parts, "erasing", erasing::run(control(), token()));
+        begin(&mut parts, "former logins", former_logins::run(control(), token()));
+        begin(&mut parts, "schedules", transfers::schedule(control(), token()));
+        begin(&mut parts, "erasing of dumps", transfers::erase(control(), token()));
         begin(&mut parts, "engine", engine::run(control(), token()));
         let first = parts.join_next().await;
         child.cancel();

@@ -4,17 +4,25 @@ pub mod http;
 pub mod sightings;
 pub(crate) mod watch;
 
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
+
 use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation};
-use howdah_model::ids::{ParticipantId, TimelineId};
+use howdah_model::ids::{ParticipantId, TimelineId, TransferId};
 use howdah_model::name::DatabaseName;
+use howdah_model::transfer::TransferSpec;
 use howdah_store::servers::Server;
 use serde::{Deserialize, Serialize};
 
 /// What an agent answers, once it does.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// Bytes as they come.
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, Failure>> + Send>>;
 
 /// Why an agent did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +65,21 @@ pub trait Servers: Send + Sync {
     /// Lets an agent erase the archive of a timeline. That it is gone is told by its observations.
     fn erase<'a>(&'a self, server: &'a Server, timeline: TimelineId) -> Answer<'a, ()>;
 
+    /// Tells an agent of a transfer, or that it is not wanted any more. How it fares is told by the
+    /// agent's observations.
+    fn put_transfer<'a>(&'a self, server: &'a Server, spec: &'a TransferSpec) -> Answer<'a, ()>;
+
+    /// Lets an agent erase a dump. When it answers, nothing of the dump is left.
+    fn delete_dump<'a>(&'a self, server: &'a Server, dump: TransferId) -> Answer<'a, ()>;
+
+    /// Bytes of a dump.
+    fn read_dump<'a>(
+        &'a self,
+        server: &'a Server,
+        dump: TransferId,
+        range: RangeInclusive<u64>,
+    ) -> Answer<'a, Chunks>;
+
     /// Looks into one database now.
     fn look<'a>(
         &'a self,
@@ -73,6 +96,17 @@ pub trait Servers: Send + Sync {
         database: &'a DatabaseName,
         which: Terminate,
     ) -> Answer<'a, u32>;
+
+    /// Gives the owner of a database all rights on everything in it.
+    fn repair_default<'a>(
+        &'a self,
+        server: &'a Server,
+        participant: ParticipantId,
+        database: &'a DatabaseName,
+    ) -> Answer<'a, ()> {
+        let _ = (server, participant, database);
+        Box::pin(async { Err(Failure::Invalid("it cannot repair credentials".to_owned())) })
+    }
 
     /// Sets PostgreSQL's statistics of a database back to zero.
     fn reset_statistics<'a>(

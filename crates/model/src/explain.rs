@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::machine::{Kind, Machine, Undo};
 use crate::operation::{
-    change_plan::ChangePlan, destroy::Destroy, promote::Promote, provision::Provision,
-    reset::Reset, unfollow::Unfollow,
+    capture::Capture, change_plan::ChangePlan, destroy::Destroy, promote::Promote,
+    provision::Provision, reset::Reset, restore::Restore, rotate::Rotate, unfollow::Unfollow,
 };
 use crate::{database::Database, participant::Participant};
 
@@ -38,6 +38,9 @@ pub fn lines(kind: Kind) -> Vec<Line> {
         Kind::Promote => of::<Promote>(),
         Kind::Unfollow => of::<Unfollow>(),
         Kind::ChangePlan => of::<ChangePlan>(),
+        Kind::Capture => of::<Capture>(),
+        Kind::Restore => of::<Restore>(),
+        Kind::Rotate => of::<Rotate>(),
         Kind::Destroy => of::<Destroy>(),
     }
 }

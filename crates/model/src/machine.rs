@@ -44,6 +44,12 @@ pub enum Kind {
     Unfollow,
     /// The operation that changes a database's plan.
     ChangePlan,
+    /// The operation that makes a backup of a database.
+    Capture,
+    /// The operation that puts a backup or a copy in the place of a database.
+    Restore,
+    /// The operation that gives credentials new names and passwords.
+    Rotate,
     /// The operation that removes a database.
     Destroy,
 }

@@ -1,11 +1,14 @@
 //! Operations: what people ask for and what takes time. Each is a small machine of its own with
 //! deadlines and an undo; the supervisors (participant, database) bring the effects about.
 
+pub mod capture;
 pub mod change_plan;
 pub mod destroy;
 pub mod promote;
 pub mod provision;
 pub mod reset;
+pub mod restore;
+pub mod rotate;
 pub mod unfollow;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +43,12 @@ pub enum Operation {
     Unfollow,
     /// Give a database another plan.
     ChangePlan,
+    /// Make a backup of a database.
+    Capture,
+    /// Put a backup, or a copy of another database, in the place of a database.
+    Restore,
+    /// Give credentials of a database new names and passwords.
+    Rotate,
     /// Remove a database.
     Destroy,
 }
@@ -54,6 +63,9 @@ impl Operation {
             Self::Promote => Kind::Promote,
             Self::Unfollow => Kind::Unfollow,
             Self::ChangePlan => Kind::ChangePlan,
+            Self::Capture => Kind::Capture,
+            Self::Restore => Kind::Restore,
+            Self::Rotate => Kind::Rotate,
             Self::Destroy => Kind::Destroy,
         }
     }
@@ -120,21 +132,42 @@ pub enum Admission {
 #[must_use]
 pub fn admit(running: Operation, new: Operation) -> Admission {
     use Admission::{Refused, Supersedes, Together};
-    use Operation::{ChangePlan, Destroy, Promote, Provision, Reset, Unfollow};
+    use Operation::{
+        Capture, ChangePlan, Destroy, Promote, Provision, Reset, Restore, Rotate, Unfollow,
+    };
     match (running, new) {
         (Destroy, _) => Refused("it is being destroyed"),
-        (Provision | Reset | Promote | Unfollow | ChangePlan, Destroy) => Supersedes,
+        (_, Destroy) => Supersedes,
         (_, Provision) => Refused("it exists already"),
-        (Provision, Reset | Unfollow | ChangePlan) => Refused("it is still being made"),
-        (Provision | Reset | ChangePlan, Promote) | (Promote, ChangePlan) => Together,
-        (Reset, Reset | Unfollow | ChangePlan) => Refused("it is being reset already"),
-        (Promote, Reset | Unfollow) => Together,
-        (Unfollow, Reset | Promote | ChangePlan) => {
+        // A password that is out cannot wait for a backup.
+        (Reset | Promote | ChangePlan | Capture | Restore, Rotate)
+        | (Rotate, Reset | Promote | ChangePlan | Capture | Restore) => Together,
+        (Rotate, Rotate | Unfollow) => Refused("its credentials are being rotated"),
+        (Provision, Reset | Unfollow | ChangePlan | Capture | Restore | Rotate) => {
+            Refused("it is still being made")
+        }
+        (Provision | Reset | ChangePlan | Capture | Restore, Promote) | (Promote, ChangePlan) => {
+            Together
+        }
+        (Reset, Reset | Unfollow | ChangePlan | Capture | Restore) => {
+            Refused("it is being reset already")
+        }
+        (Promote, Reset | Unfollow | Capture | Restore) => Together,
+        (Unfollow, Reset | Promote | ChangePlan | Capture | Restore | Rotate) => {
             Refused("it is being made a database of its own")
         }
         (Unfollow, Unfollow) => Refused("it is being unfollowed already"),
-        (ChangePlan, Reset | Unfollow | ChangePlan) => Refused("its plan is being changed"),
+        (ChangePlan, Reset | Unfollow | ChangePlan | Capture | Restore) => {
+            Refused("its plan is being changed")
+        }
         (Promote, Promote) => Refused("it is being promoted already"),
+        // What is read for hours must stay where it is; who is in a hurry cancels it.
+        (Capture, Reset | Unfollow | ChangePlan | Capture | Restore) => {
+            Refused("a backup of it is being captured")
+        }
+        (Restore, Reset | Unfollow | ChangePlan | Capture | Restore) => {
+            Refused("it is being restored")
+        }
     }
 }
 

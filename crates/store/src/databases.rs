@@ -2,7 +2,7 @@
 
 use howdah_model::agent::{Incarnation, Revision, Wanted};
 use howdah_model::database::{self, State};
-use howdah_model::ids::{AppId, DatabaseId, ParticipantId, ServerId};
+use howdah_model::ids::{AppId, DatabaseId, ParticipantId, ServerId, TransferId};
 use howdah_model::name::{AddonName, DatabaseName};
 use howdah_model::operation::provision::How;
 use howdah_model::plan::{self, Plan};
@@ -44,6 +44,8 @@ pub struct Database {
     pub revision: Revision,
     /// Created in it when an incarnation is made, by name.
     pub extensions: Vec<String>,
+    /// The transfer that has filled what is to be its incarnation, if one has.
+    pub filled: Option<TransferId>,
     /// The database that it follows now.
     pub follows: Option<DatabaseId>,
     /// The name that it has in the data that it was made from.
@@ -90,6 +92,7 @@ impl FromRow<'_, PgRow> for Database {
             incarnation: Incarnation(row.try_get("incarnation")?),
             revision: Revision(row.try_get("revision")?),
             extensions: row.try_get("extensions")?,
+            filled: row.id_or_null("filled_by")?,
             follows: row.id_or_null("follows_id")?,
             adopts: row.try_get::<Option<Named<_>>, _>("adopts")?.map(|name| name.0),
             origin: origin(row)?,
@@ -327,8 +330,16 @@ pub async fn list_wanted(
     .await?)
 }
 
-/// Wants the next incarnation of a database, with those extensions in it. `revision` is the
-/// participant's that carries it.
+/// What the next incarnation of a database is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// Nothing but these extensions.
+    Extensions(&'a [String]),
+    /// What a transfer has filled.
+    Filled(TransferId),
+}
+
+/// Wants the next incarnation of a database. `revision` is the participant's that carries it.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -336,15 +347,21 @@ pub async fn want_incarnation(
     tx: &mut Tx,
     id: DatabaseId,
     revision: Revision,
-    extensions: &[String],
+    content: Content<'_>,
 ) -> Result<Incarnation> {
+    let (extensions, filled) = match content {
+        Content::Extensions(extensions) => (extensions, None),
+        Content::Filled(transfer) => (&[] as &[String], Some(transfer)),
+    };
     let incarnation = sqlx::query_scalar(
-        "update databases set incarnation = incarnation + 1, revision = $2, extensions = $3
+        "update databases set incarnation = incarnation + 1, revision = $2, extensions = $3,
+                              filled_by = $4
          where id = $1 returning incarnation",
     )
     .bind(id.0)
     .bind(revision.0)
     .bind(extensions)
+    .bind(filled.map(|transfer| transfer.0))
     .fetch_one(&mut **tx)
     .await?;
     Ok(Incarnation(incarnation))

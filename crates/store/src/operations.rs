@@ -4,8 +4,9 @@ use howdah_model::agent::Incarnation;
 use howdah_model::ids::{AccountId, AppId, DatabaseId, OperationId};
 use howdah_model::machine::Kind;
 use howdah_model::operation::{
-    self, Admission, Outcome, change_plan::ChangePlan, destroy::Destroy, promote::Promote,
-    provision::Provision, reset::Reset, unfollow::Unfollow,
+    self, Admission, Outcome, capture::Capture, change_plan::ChangePlan, destroy::Destroy,
+    promote::Promote, provision::Provision, reset::Reset, restore::Restore, rotate::Rotate,
+    unfollow::Unfollow,
 };
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
@@ -34,7 +35,7 @@ pub struct Operation {
     pub account_id: Option<AccountId>,
     /// What was asked for, for the kinds that take arguments.
     pub arguments: serde_json::Value,
-    /// The incarnation that a reset asked for, once it has.
+    /// The incarnation that a reset or a restore asked for, once it has.
     pub incarnation: Option<Incarnation>,
     /// When somebody changed their mind.
     pub cancelled_at: Option<Timestamp>,
@@ -162,6 +163,9 @@ async fn insert_machine(tx: &mut Tx, new: &New, now: Timestamp) -> Result<()> {
         Kind::Promote => machines::insert::<Promote>(tx, id, why, now).await,
         Kind::Unfollow => machines::insert::<Unfollow>(tx, id, why, now).await,
         Kind::ChangePlan => machines::insert::<ChangePlan>(tx, id, why, now).await,
+        Kind::Capture => machines::insert::<Capture>(tx, id, why, now).await,
+        Kind::Restore => machines::insert::<Restore>(tx, id, why, now).await,
+        Kind::Rotate => machines::insert::<Rotate>(tx, id, why, now).await,
         Kind::Destroy => machines::insert::<Destroy>(tx, id, why, now).await,
         Kind::Participant | Kind::Database => unreachable!("a supervisor is no operation"),
     }
@@ -254,7 +258,7 @@ pub async fn list_of_database(
     Ok(all)
 }
 
-/// Records which incarnation a reset has asked for.
+/// Records which incarnation a reset or a restore has asked for.
 ///
 /// # Errors
 /// When the database does not answer.

@@ -1,7 +1,7 @@
 //! Wakes: machines that something has changed for. To wake a machine takes no lock on it, so that
 //! machines which wake each other cannot wait for each other in a circle.
 
-use howdah_model::ids::{DatabaseId, ParticipantId, ServerId};
+use howdah_model::ids::{DatabaseId, ParticipantId, ServerId, TransferId};
 use howdah_model::name::DatabaseName;
 use uuid::Uuid;
 
@@ -40,6 +40,8 @@ pub struct Changed {
     pub applied: Vec<ParticipantId>,
     /// Single databases that came, went or were emptied, by their names within PostgreSQL.
     pub databases: Vec<DatabaseName>,
+    /// Transfers that fare otherwise.
+    pub transfers: Vec<TransferId>,
 }
 
 impl Changed {
@@ -56,6 +58,7 @@ impl Changed {
         self.with_databases.extend(other.with_databases);
         self.applied.extend(other.applied);
         self.databases.extend(other.databases);
+        self.transfers.extend(other.transfers);
     }
 }
 
@@ -79,9 +82,13 @@ pub async fn insert_for(tx: &mut Tx, changed: &Changed) -> Result<()> {
          )
          insert into wakes (machine_id)
          select id from machines where not over and id in (
-             select id from housed union select unnest($2) union select id from touched union
+             select id from housed union select unnest($2) union select unnest($6) union select id from touched union
              select id from operations
              where finished_at is null and database_id in (select id from touched)
+             union select o.id from operations o join databases d on d.id = o.database_id
+             left join databases l on l.id = d.follows_id
+             where o.finished_at is null and o.kind = 'rotate'
+               and coalesce(l.participant_id, d.participant_id) = any($4)
          )",
     )
     .bind(changed.servers.iter().map(|id| id.0).collect::<Vec<_>>())
@@ -89,6 +96,7 @@ pub async fn insert_for(tx: &mut Tx, changed: &Changed) -> Result<()> {
     .bind(ids(&changed.with_databases))
     .bind(ids(&changed.applied))
     .bind(changed.databases.iter().map(DatabaseName::as_str).collect::<Vec<_>>())
+    .bind(changed.transfers.iter().map(|id| id.0).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     notify(tx).await

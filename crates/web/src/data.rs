@@ -2,6 +2,11 @@
 
 pub(crate) mod credentials;
 pub(crate) mod databases;
+pub(crate) mod downloads;
 pub(crate) mod info;
+pub(crate) mod maintenance;
 pub(crate) mod pooling;
 pub(crate) mod protection;
+pub(crate) mod schedules;
+pub(crate) mod settings;
+pub(crate) mod transfers;

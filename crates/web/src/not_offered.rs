@@ -39,13 +39,9 @@ macro_rules! not_offered {
 }
 
 not_offered! {
-    backups     "The service of backups";
-    credentials "Changing credentials";
     diagnose    "The diagnosis";
     links       "Linking databases";
     logs        "The stream of logs";
-    maintenance "Planned maintenance";
     processes   "Running processes";
-    settings    "Showing and changing settings";
     upgrades    "Upgrading to another version";
 }

@@ -5,7 +5,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
 
-use crate::data::{credentials, databases, pooling, protection};
+use crate::data::{
+    credentials, databases, downloads, maintenance, pooling, protection, schedules, settings,
+    transfers,
+};
 use crate::error::Error;
 use crate::platform::{account, addons, apps, attachments, config_vars, releases, resolve};
 use crate::web::{App, Web};
@@ -46,8 +49,16 @@ routes! { TOKEN, token:
     get    "/apps/{app}/collaborators"                   apps::collaborators;
     post   "/apps/{app}/collaborators"                   apps::add_collaborator;
     delete "/apps/{app}/collaborators/{who}"             apps::remove_collaborator;
-    get    "/apps/{app}/dynos"                           apps::no_processes;
-    get    "/apps/{app}/formation"                       apps::no_processes;
+    get    "/apps/{app}/dynos"                           dynos::list;
+    post   "/apps/{app}/dynos"                           dynos::run;
+    delete "/apps/{app}/dynos"                           dynos::restart_all;
+    delete "/apps/{app}/dynos/{dyno}"                    dynos::restart;
+    post   "/apps/{app}/dynos/{dyno}/actions/stop"       dynos::stop;
+    get    "/apps/{app}/formation"                       formation::list;
+    patch  "/apps/{app}/formation"                       formation::scale;
+    delete "/apps/{app}/formations/{type}"               dynos::restart_type;
+    post   "/apps/{app}/formations/{type}/actions/stop"  dynos::stop_type;
+    post   "/apps/{app}/log-sessions"                    logs::create;
     get    "/apps/{app}/pipeline-couplings"              apps::no_pipeline;
 
     get    "/apps/{app}/config-vars"                     config_vars::list;
@@ -86,7 +97,34 @@ routes! { TOKEN, token:
     post   "/client/v11/databases/{database}/connection_reset"    databases::end_sessions;
     post   "/client/v11/databases/{database}/connection-pooling"  pooling::attach;
     get    "/postgres/v0/databases/{database}/credentials"        credentials::list;
+    post   "/postgres/v0/databases/{database}/credentials"        credentials::create;
     get    "/postgres/v0/databases/{database}/credentials/{name}" credentials::show;
+    delete "/postgres/v0/databases/{database}/credentials/{name}" credentials::destroy;
+    post   "/postgres/v0/databases/{database}/credentials/{name}/credentials_rotation" credentials::rotate;
+    post   "/postgres/v0/databases/{database}/credentials_rotation" credentials::rotate_all;
+    post   "/postgres/v0/databases/{database}/repair-default"     credentials::repair_default;
+
+    get    "/client/v11/apps/{app}/transfers"                               transfers::list;
+    get    "/client/v11/apps/{app}/transfers/{transfer}"                    transfers::show;
+    delete "/client/v11/apps/{app}/transfers/{transfer}"                    transfers::delete;
+    post   "/client/v11/apps/{app}/transfers/{transfer}/actions/cancel"     transfers::cancel;
+    post   "/client/v11/apps/{app}/transfers/{transfer}/actions/public-url" transfers::public_url;
+    post   "/client/v11/databases/{database}/backups"                       transfers::capture;
+    post   "/client/v11/databases/{database}/restores"                      transfers::restore;
+    post   "/client/v11/databases/{database}/transfers"                     transfers::copy;
+    get    "/client/v11/databases/{database}/transfer-schedules"            schedules::list;
+    post   "/client/v11/databases/{database}/transfer-schedules"            schedules::create;
+    delete "/client/v11/databases/{database}/transfer-schedules/{schedule}" schedules::delete;
+
+    get    "/postgres/v0/databases/{database}/config"             settings::show;
+    patch  "/postgres/v0/databases/{database}/config"             settings::change;
+    get    "/data/maintenances/v1/apps/{app}"                     maintenance::list;
+    get    "/data/maintenances/v1/{database}"                     maintenance::show;
+    get    "/data/maintenances/v1/{database}/history/"            maintenance::history;
+    get    "/data/maintenances/v1/{database}/window"              maintenance::window;
+    post   "/data/maintenances/v1/{database}/window"              maintenance::choose;
+    post   "/data/maintenances/v1/{database}/run"                 maintenance::run;
+    post   "/data/maintenances/v1/{database}/schedule"            maintenance::schedule;
 
     get    "/howdah/v1/versions"                         howdah::versions;
     get    "/howdah/v1/apps/{app}/operations"            howdah::operations;
@@ -99,32 +137,18 @@ routes! { TOKEN, token:
     get    "/howdah/v1/databases/{database}/timelines"   protection::timelines;
     post   "/howdah/v1/databases/undelete"               protection::undelete;
     get    "/howdah/v1/incidents"                        protection::incidents;
+    get    "/howdah/v1/apps/{app}/runner/{name}"         runner::wanted;
+    put    "/howdah/v1/apps/{app}/runner/{name}"         runner::report;
+    delete "/howdah/v1/apps/{app}/runner/{name}"         runner::leave;
+    post   "/howdah/v1/apps/{app}/runner/{name}/lines"   runner::say;
+    get    "/howdah/v1/apps/{app}/streams/{stream}/{side}" streams::open;
 }
 
 // Those that Heroku has and this platform does not have yet.
 routes! { NOT_OFFERED, refused:
-    patch  "/apps/{app}/formation"                                            not_offered::processes;
-    post   "/apps/{app}/dynos"                                                not_offered::processes;
-    delete "/apps/{app}/dynos"                                                not_offered::processes;
-    delete "/apps/{app}/dynos/{dyno}"                                         not_offered::processes;
-    delete "/apps/{app}/formations/{type}"                                    not_offered::processes;
-    post   "/apps/{app}/dynos/{dyno}/actions/stop"                            not_offered::processes;
-    post   "/apps/{app}/formations/{type}/actions/stop"                       not_offered::processes;
     get    "/apps/{app}/log-drains"                                           not_offered::logs;
     post   "/apps/{app}/log-drains"                                           not_offered::logs;
     delete "/apps/{app}/log-drains/{drain}"                                   not_offered::logs;
-    post   "/apps/{app}/log-sessions"                                         not_offered::logs;
-    get    "/client/v11/apps/{app}/transfers"                                 not_offered::backups;
-    get    "/client/v11/apps/{app}/transfers/{transfer}"                      not_offered::backups;
-    delete "/client/v11/apps/{app}/transfers/{transfer}"                      not_offered::backups;
-    post   "/client/v11/apps/{app}/transfers/{transfer}/actions/cancel"       not_offered::backups;
-    post   "/client/v11/apps/{app}/transfers/{transfer}/actions/public-url"   not_offered::backups;
-    post   "/client/v11/databases/{database}/backups"                         not_offered::backups;
-    post   "/client/v11/databases/{database}/restores"                        not_offered::backups;
-    post   "/client/v11/databases/{database}/transfers"                       not_offered::backups;
-    get    "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
-    post   "/client/v11/databases/{database}/transfer-schedules"              not_offered::backups;
-    delete "/client/v11/databases/{database}/transfer-schedules/{schedule}"   not_offered::backups;
     get    "/client/v11/databases/{database}/links"                           not_offered::links;
     post   "/client/v11/databases/{database}/links"                           not_offered::links;
     delete "/client/v11/databases/{database}/links/{link}"                    not_offered::links;
@@ -132,20 +156,6 @@ routes! { NOT_OFFERED, refused:
     get    "/client/v11/databases/{database}/burst_status"                    not_offered::diagnose;
     post   "/client/v11/databases/{database}/upgrade/{step}"                  not_offered::upgrades;
     get    "/client/v11/databases/{database}/upgrade/wait_status"             not_offered::upgrades;
-    get    "/postgres/v0/databases/{database}/config"                         not_offered::settings;
-    patch  "/postgres/v0/databases/{database}/config"                         not_offered::settings;
-    post   "/postgres/v0/databases/{database}/credentials"                    not_offered::credentials;
-    delete "/postgres/v0/databases/{database}/credentials/{name}"             not_offered::credentials;
-    post   "/postgres/v0/databases/{database}/credentials/{name}/credentials_rotation" not_offered::credentials;
-    post   "/postgres/v0/databases/{database}/credentials_rotation"           not_offered::credentials;
-    post   "/postgres/v0/databases/{database}/repair-default"                 not_offered::credentials;
-    get    "/data/maintenances/v1/apps/{app}"                                 not_offered::maintenance;
-    get    "/data/maintenances/v1/{database}"                                 not_offered::maintenance;
-    get    "/data/maintenances/v1/{database}/history/"                        not_offered::maintenance;
-    get    "/data/maintenances/v1/{database}/window"                          not_offered::maintenance;
-    post   "/data/maintenances/v1/{database}/window"                          not_offered::maintenance;
-    post   "/data/maintenances/v1/{database}/run"                             not_offered::maintenance;
-    post   "/data/maintenances/v1/{database}/schedule"                        not_offered::maintenance;
     post   "/reports"                                                         not_offered::diagnose;
     get    "/reports/{report}"                                                not_offered::diagnose;
 }
@@ -153,7 +163,9 @@ routes! { NOT_OFFERED, refused:
 // Those that need no account's token.
 routes! { OPEN, open:
     get    "/health"                                     howdah::health;
+    get    "/backups/{transfer}/{app}/{file}"            downloads::show;
     get    "/metrics"                                    metrics::show;
+    get    "/logs/{session}"                             logs::show;
     post   "/oauth/authorizations"                       account::authorize;
     post   "/howdah/v1/accounts"                         account::sign_up;
 }

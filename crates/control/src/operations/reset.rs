@@ -77,8 +77,8 @@ async fn want_new_incarnation(control: &Control, facts: &Facts, fence: Fence<Sta
         bail!("{} is not there to be emptied", database.addon_name);
     };
     let revision = participants::raise(&mut tx, participant).await?;
-    let incarnation =
-        databases::want_incarnation(&mut tx, database.id, revision, &arguments.extensions).await?;
+    let content = databases::Content::Extensions(&arguments.extensions);
+    let incarnation = databases::want_incarnation(&mut tx, database.id, revision, content).await?;
     operations::asked_for(&mut tx, asked.id, incarnation).await?;
     howdah_store::wakes::insert(&mut tx, &[database.id.0]).await?;
     Ok(tx.commit().await?)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use howdah_model::agent::DatabaseLook;
+use howdah_model::compliance::Compliance;
 use howdah_model::extension;
 use howdah_model::ids::{AccountId, CredentialId, DatabaseId, OperationId};
 use howdah_model::name::RoleName;
@@ -156,6 +157,8 @@ pub struct Seen {
     pub memory: Option<String>,
     /// What stands in the way of its participant, for people.
     pub warning: Option<String>,
+    /// How it stands to its limit of rows, when it has one and was counted.
+    pub compliance: Option<Compliance>,
 }
 
 /// The newest figures in the history of a database.
@@ -197,11 +200,14 @@ pub async fn look(control: &Control, id: DatabaseId) -> Result<Seen> {
         Some(look) => Some(look),
         None => newest_look(&mut *control.reader().get().await?, id).await?,
     };
+    let name = placed.as_ref().map(|placed| placed.database.name.clone());
     let memory = placed.zip(seen.as_ref()).and_then(|(placed, (sighting, _))| {
         settings::note(placed.database.plan, sighting.server.memory_total)
     });
     let participant = seen.map(|(_, participant)| participant);
+    let compliance = name.and_then(|name| participant.as_ref()?.databases.get(&name)?.compliance);
     Ok(Seen {
+        compliance,
         look,
         version: participant.as_ref().and_then(|one| one.version),
         memory,

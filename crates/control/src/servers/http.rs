@@ -1,21 +1,32 @@
 //! Agents as they are reached for real: HTTP over a unix socket or over the network.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation, Wanted};
-use howdah_model::ids::{ParticipantId, TimelineId};
+use howdah_model::ids::{ParticipantId, TimelineId, TransferId};
 use howdah_model::name::DatabaseName;
+use howdah_model::transfer::TransferSpec;
 use howdah_store::servers::Server;
+use reqwest::header::RANGE;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
-use super::{Answer, Failure, Servers, Terminate};
+use super::{Answer, Chunks, Failure, Servers, Terminate};
 
 /// How long an agent may take to answer, beyond what it was asked to wait.
 const BOUND: Duration = Duration::from_secs(5);
+/// How long it may take to erase a dump, which may have thousands of parts.
+const ERASING: Duration = Duration::from_secs(60);
+/// How long the bytes of a dump may stand still.
+const STILL: Duration = Duration::from_secs(60);
+
+/// How long the owner's rights may take to be put right.
+const REPAIR: Duration = Duration::from_secs(50);
 
 /// The agents, by their addresses in the table `servers`.
 #[derive(Debug, Default)]
@@ -80,6 +91,19 @@ async fn reason(status: StatusCode, response: Response) -> String {
     }
 }
 
+fn stands_still() -> Failure {
+    Failure::Unreachable("it stands still".to_owned())
+}
+
+/// The body of an answer, as it comes.
+fn chunks(response: Response) -> Chunks {
+    Box::pin(futures_util::stream::try_unfold(response, |mut response| async move {
+        let chunk = timeout(STILL, response.chunk()).await.map_err(|_| stands_still())?;
+        let chunk = chunk.map_err(|error| unreachable(&error))?;
+        Ok(chunk.map(|chunk| (chunk, response)))
+    }))
+}
+
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
     response.json().await.map_err(|error| unreachable(&error))
 }
@@ -123,6 +147,40 @@ impl Servers for HttpServers {
         })
     }
 
+    fn put_transfer<'a>(&'a self, server: &'a Server, spec: &'a TransferSpec) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let request = client.put(format!("{base}/transfers/{}", spec.id)).json(spec);
+            send(request, BOUND).await.map(|_| ())
+        })
+    }
+
+    fn delete_dump<'a>(&'a self, server: &'a Server, dump: TransferId) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            send(client.delete(format!("{base}/dumps/{dump}")), ERASING).await.map(|_| ())
+        })
+    }
+
+    fn read_dump<'a>(
+        &'a self,
+        server: &'a Server,
+        dump: TransferId,
+        range: RangeInclusive<u64>,
+    ) -> Answer<'a, Chunks> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let range = format!("bytes={}-{}", range.start(), range.end());
+            let request = client.get(format!("{base}/dumps/{dump}")).header(RANGE, range);
+            let response = timeout(STILL, request.send()).await.map_err(|_| stands_still())?;
+            let response = response.map_err(|error| unreachable(&error))?;
+            match response.status() {
+                status if status.is_success() => Ok(chunks(response)),
+                status => Err(Failure::Invalid(reason(status, response).await)),
+            }
+        })
+    }
+
     fn look<'a>(
         &'a self,
         server: &'a Server,
@@ -152,6 +210,20 @@ impl Servers for HttpServers {
             let url = format!("{base}/participants/{participant}/databases/{database}/terminate");
             let response = send(client.post(url).json(&which), BOUND).await?;
             Ok(read::<Terminated>(response).await?.terminated)
+        })
+    }
+
+    fn repair_default<'a>(
+        &'a self,
+        server: &'a Server,
+        participant: ParticipantId,
+        database: &'a DatabaseName,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let url =
+                format!("{base}/participants/{participant}/databases/{database}/repair_default");
+            send(client.post(url), REPAIR).await.map(|_| ())
         })
     }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use howdah_model::agent::{InstanceState, ParticipantObservation, ServerObservation};
-use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::ids::{ParticipantId, ServerId, TransferId};
 use howdah_model::protection::{FollowingBy, MakingStep};
+use howdah_model::transfer::{TransferObservation, TransferState};
 use howdah_store::wakes::Changed;
 use jiff::Timestamp;
 
@@ -31,6 +32,12 @@ impl Sighting {
         Self { received, server, participants }
     }
 
+    /// What was said of a transfer.
+    #[must_use]
+    pub fn transfer(&self, id: TransferId) -> Option<&TransferObservation> {
+        self.server.transfers.iter().find(|one| one.id == id)
+    }
+
     /// Whether it still says something about `now`.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
@@ -48,6 +55,16 @@ pub struct Sightings {
     silent: Mutex<HashSet<ServerId>>,
     /// How far each participant is with what it is made from, and since when.
     progress: Mutex<HashMap<ParticipantId, (Progress, Timestamp)>>,
+    /// The same of each transfer.
+    transfers: Mutex<HashMap<TransferId, (Copied, Timestamp)>>,
+}
+
+/// What changes while a transfer is at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Copied {
+    state: TransferState,
+    step: String,
+    processed: u64,
 }
 
 /// What changes while a participant is made: when nothing of it does, it stands still.
@@ -117,6 +134,7 @@ impl Sightings {
         }
         let next = Arc::new(Sighting::new(observation, now));
         self.note_progress(last.as_deref(), &next);
+        self.note_transfers(last.as_deref(), &next);
         let mut changed = difference(last.filter(|last| last.is_fresh(now)).as_deref(), &next);
         if let Some(untold) = locked(&self.untold).remove(&server) {
             changed.add(untold);
@@ -147,6 +165,30 @@ impl Sightings {
         locked(&self.progress).get(&participant).is_some_and(|(progress, since)| {
             let still = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
             still >= progress.patience()
+        })
+    }
+
+    fn note_transfers(&self, last: Option<&Sighting>, next: &Sighting) {
+        let mut all = locked(&self.transfers);
+        for gone in last.iter().flat_map(|last| &last.server.transfers) {
+            if next.transfer(gone.id).is_none() {
+                all.remove(&gone.id);
+            }
+        }
+        for TransferObservation { id, state, step, processed, .. } in &next.server.transfers {
+            let copied = Copied { state: *state, step: step.clone(), processed: *processed };
+            if all.get(id).is_none_or(|(known, _)| *known != copied) {
+                all.insert(*id, (copied, next.received));
+            }
+        }
+    }
+
+    /// Whether a transfer that is at work has stood still for too long, or has not been heard of.
+    #[must_use]
+    pub fn transfer_stands_still(&self, transfer: TransferId, now: Timestamp) -> bool {
+        locked(&self.transfers).get(&transfer).is_some_and(|(copied, since)| {
+            let still = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
+            copied.state == TransferState::Running && still >= PATIENCE
         })
     }
 
@@ -182,7 +224,16 @@ fn difference(last: Option<&Sighting>, next: &Sighting) -> Changed {
     for id in last.participants.keys().filter(|id| !next.participants.contains_key(id)) {
         everything(&mut changed, *id);
     }
+    changed.transfers = differing_transfers(last, next);
     changed
+}
+
+/// The transfers that have come, gone or got into another state.
+fn differing_transfers(last: &Sighting, next: &Sighting) -> Vec<TransferId> {
+    let state = |sighting: &Sighting, id| sighting.transfer(id).map(|one| one.state);
+    let all = last.server.transfers.iter().chain(&next.server.transfers).map(|one| one.id);
+    let all: BTreeSet<_> = all.collect();
+    all.into_iter().filter(|id| state(last, *id) != state(next, *id)).collect()
 }
 
 fn everything(changed: &mut Changed, id: ParticipantId) {

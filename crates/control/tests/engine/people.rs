@@ -131,7 +131,9 @@ impl Ground {
         let row = databases::lock(tx, database).await.expect("lock the database");
         match kind {
             Operation::Unfollow => row.follows.is_some(),
-            Operation::Reset | Operation::Promote => row.follows.is_none(),
+            Operation::Reset | Operation::Promote | Operation::Capture | Operation::Restore => {
+                row.follows.is_none()
+            }
             Operation::ChangePlan => row.follows.is_none() && !row.plan.shares_participant(),
             Operation::Destroy => {
                 lineage::followers(tx, database).await.expect("list followers").is_empty()
@@ -158,9 +160,12 @@ impl Ground {
                 next: ParticipantId::new(),
             })
             .expect("arguments"),
-            Operation::Provision | Operation::Reset | Operation::Unfollow | Operation::Destroy => {
-                json!({})
-            }
+            Operation::Provision
+            | Operation::Reset
+            | Operation::Unfollow
+            | Operation::Capture
+            | Operation::Restore
+            | Operation::Destroy => json!({}),
         };
         let now = self.stage.now();
         let new = self.operation(kind, database, app, arguments);

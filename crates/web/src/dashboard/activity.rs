@@ -87,8 +87,8 @@ fn by(who: Option<String>) -> String {
 
 fn is_told_by_a_release(kind: Kind) -> bool {
     match kind {
-        Kind::Provision | Kind::Promote | Kind::ChangePlan => true,
-        Kind::Reset | Kind::Unfollow | Kind::Destroy => false,
+        Kind::Provision | Kind::Promote | Kind::ChangePlan | Kind::Rotate => true,
+        Kind::Reset | Kind::Unfollow | Kind::Capture | Kind::Restore | Kind::Destroy => false,
     }
 }
 
@@ -99,6 +99,9 @@ fn verb(kind: Kind) -> &'static str {
         Kind::Unfollow => "Unfollow",
         Kind::Promote => "Promote",
         Kind::ChangePlan => "Update",
+        Kind::Capture => "Capture",
+        Kind::Restore => "Restore",
+        Kind::Rotate => "Rotate the credentials of",
         Kind::Destroy => "Destroy",
     }
 }

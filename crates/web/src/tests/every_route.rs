@@ -71,7 +71,32 @@ const ROWS: &[Row] = &[
     ("post",   "/client/v11/databases/{database}/connection_reset", "", ADDON, ""),
     ("post",   "/client/v11/databases/{database}/connection-pooling", r#"{"app":"{app}","credential":"default"}"#, APP, ADDON),
     ("get",    "/postgres/v0/databases/{database}/credentials", "", ADDON, ""),
+    ("post",   "/postgres/v0/databases/{database}/credentials", r#"{"name":""}"#, ADDON, ""),
     ("get",    "/postgres/v0/databases/{database}/credentials/{name}", "", ADDON, ""),
+    ("delete", "/postgres/v0/databases/{database}/credentials/{name}", "", ADDON, ""),
+    ("post",   "/postgres/v0/databases/{database}/credentials/{name}/credentials_rotation", "{}", ADDON, ""),
+    ("post",   "/postgres/v0/databases/{database}/credentials_rotation", "{}", ADDON, ""),
+    ("post",   "/postgres/v0/databases/{database}/repair-default", "", ADDON, ""),
+    ("get",    "/postgres/v0/databases/{database}/config", "", ADDON, ""),
+    ("patch",  "/postgres/v0/databases/{database}/config", "{}", ADDON, ""),
+    ("get",    "/data/maintenances/v1/apps/{app}", "", APP, ""),
+    ("get",    "/data/maintenances/v1/{database}", "", ADDON, ""),
+    ("get",    "/data/maintenances/v1/{database}/history/", "", ADDON, ""),
+    ("get",    "/data/maintenances/v1/{database}/window", "", ADDON, ""),
+    ("post",   "/data/maintenances/v1/{database}/window", r#"{"day_of_week":"sunday","time_of_day":"1:30PM"}"#, ADDON, ""),
+    ("post",   "/data/maintenances/v1/{database}/run", "", ADDON, ""),
+    ("post",   "/data/maintenances/v1/{database}/schedule", r#"{"delay_weeks":"2"}"#, ADDON, ""),
+    ("get",    "/client/v11/apps/{app}/transfers", "", APP, ""),
+    ("get",    "/client/v11/apps/{app}/transfers/{transfer}", "", APP, "transfer"),
+    ("delete", "/client/v11/apps/{app}/transfers/{transfer}", "", APP, "transfer"),
+    ("post",   "/client/v11/apps/{app}/transfers/{transfer}/actions/cancel", "", APP, "transfer"),
+    ("post",   "/client/v11/apps/{app}/transfers/{transfer}/actions/public-url", "", APP, "transfer"),
+    ("post",   "/client/v11/databases/{database}/backups", "", ADDON, ""),
+    ("post",   "/client/v11/databases/{database}/restores", r#"{"backup_url":"https://x.example/d"}"#, ADDON, ""),
+    ("post",   "/client/v11/databases/{database}/transfers", r#"{"from_url":"postgres://u:p@h.example/d"}"#, ADDON, ""),
+    ("get",    "/client/v11/databases/{database}/transfer-schedules", "", ADDON, ""),
+    ("post",   "/client/v11/databases/{database}/transfer-schedules", r#"{"hour":"2","schedule_name":"DATABASE_URL"}"#, ADDON, ""),
+    ("delete", "/client/v11/databases/{database}/transfer-schedules/{schedule}", "", ADDON, ""),
     ("get",    "/howdah/v1/versions", "", "", ""),
     ("get",    "/howdah/v1/apps/{app}/operations", "", APP, ""),
     ("get",    "/howdah/v1/operations/{operation}", "", "operation", ""),
@@ -146,7 +171,13 @@ fn every_route_has_its_row_here() {
     assert_eq!(routes, rows);
     assert_eq!(ROWS.len(), rows.len(), "each route has one row");
     let open: BTreeSet<_> = OPEN.iter().map(|(_, path)| *path).collect();
-    let known = ["/health", "/howdah/v1/accounts", "/metrics", "/oauth/authorizations"];
+    let known = [
+        "/backups/{transfer}/{app}/{file}",
+        "/health",
+        "/howdah/v1/accounts",
+        "/metrics",
+        "/oauth/authorizations",
+    ];
     assert_eq!(open, known.into());
 }
 
