@@ -85,9 +85,7 @@ impl Hint {
             Self::RollBack => ("to undo:", "howdah rollback RELEASE -a APP"),
             Self::ListReleases => ("its releases:", "howdah releases -a APP"),
             Self::OpenSession => ("open a session:", "howdah pg:psql DATABASE -a APP"),
-            Self::ListCredentials => {
-                ("until then it is `rotating`:", "howdah pg:credentials -a APP")
-            }
+            Self::ListCredentials => ("to see whether that is so:", "howdah pg:credentials -a APP"),
             Self::AttachCredential => {
                 ("attach it:", "howdah addons:attach ADDON --credential NAME -a APP")
             }

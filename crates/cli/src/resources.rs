@@ -207,6 +207,8 @@ pub(crate) struct Credential {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Login {
     pub(crate) user: String,
-    pub(crate) password: howdah_model::secret::Secret,
+    /// None of one that is no longer handed out.
+    #[serde(default)]
+    pub(crate) password: Option<howdah_model::secret::Secret>,
     pub(crate) state: String,
 }

@@ -4,6 +4,7 @@ use futures_util::future::try_join_all;
 use howdah_model::attachment::{DEFAULT, Namespace};
 use serde_json::{Value, json};
 
+use super::pg_credentials_change;
 use crate::app;
 use crate::command::{APP, Command, DATABASE, Group, Opt, REMOTE, command};
 use crate::database::{self, Database};
@@ -14,7 +15,8 @@ use crate::hint::Hint;
 use crate::resources::{Attachment, Credential, Login};
 use crate::session::Session;
 
-const RESET: Opt = Opt::flag("reset", None, "replace the credentials (not offered yet)");
+const RESET: Opt =
+    Opt::flag("reset", None, "make a new user name and password; the old ones end at once");
 
 pub(super) const COMMANDS: &[Command] = &[
     command("pg:credentials", Group::Databases, "Show or list credentials", |s, g| {
@@ -41,12 +43,7 @@ pub(super) const COMMANDS: &[Command] = &[
 
 async fn run(session: &Session, given: &Given) -> Result<(), Failure> {
     if given.has("reset") {
-        let failure = Failure::new(
-            Exit::Failed,
-            "not-offered",
-            "pg:credentials --reset (pg:credentials:rotate) is not offered yet",
-        );
-        return Err(failure.advise(Hint::HelpPg.plain()));
+        return reset(session, given).await;
     }
     if given.value("DATABASE").is_some() {
         return url(session, given).await;
@@ -77,6 +74,12 @@ async fn run(session: &Session, given: &Given) -> Result<(), Failure> {
             page.table(["Database", "Credential", "User", "State", "Config vars"], &rows);
         }
     })
+}
+
+/// The book names a database; without one it is the app's primary.
+async fn reset(session: &Session, given: &Given) -> Result<(), Failure> {
+    let named = credential_of(&database::named(session, given).await?.attachment);
+    pg_credentials_change::reset(session, given, &named).await
 }
 
 async fn of(session: &Session, database: &Database) -> Result<Vec<Credential>, Failure> {
@@ -135,15 +138,19 @@ fn info_string(credential: &Credential, login: &Login) -> String {
         credential.host,
         credential.port,
         login.user,
-        login.password.reveal()
+        password(login)
     )
+}
+
+fn password(login: &Login) -> &str {
+    login.password.as_ref().map_or("", |password| password.reveal())
 }
 
 fn connection_url(credential: &Credential, login: &Login) -> String {
     format!(
         "postgres://{}:{}@{}:{}/{}",
         login.user,
-        login.password.reveal(),
+        password(login),
         credential.host,
         credential.port,
         credential.database

@@ -284,12 +284,6 @@ fn d24_credentials_are_printed_for_one_database_and_listed_for_all() {
     postgresql-calm-11111  default     u1    active  DATABASE_URL, HEROKU_POSTGRESQL_GOLD_URL
     exit 0
     ");
-    assert_snapshot!(platform.howdah("pg:credentials gold --reset -a demo"), @r"
-    $ howdah pg:credentials gold --reset -a demo
-    2>  !    pg:credentials --reset (pg:credentials:rotate) is not offered yet
-    2>  !    hint: what is offered: `howdah help pg`
-    exit 1
-    ");
 }
 
 #[test]
