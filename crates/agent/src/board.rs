@@ -16,7 +16,7 @@ use howdah_model::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use howdah_model::name::DatabaseName;
 use howdah_model::protection::DiskStage;
 use howdah_model::transfer::TransferObservation;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::{clock, memory};
@@ -35,6 +35,7 @@ pub(crate) struct Board {
     disk: watch::Sender<DiskStage>,
     /// See [`Board::wants_look`].
     looks: Mutex<BTreeMap<ParticipantId, BTreeSet<DatabaseName>>>,
+    look_wanted: Notify,
     /// See `transfers/board.rs`.
     pub(crate) transfers: Mutex<BTreeMap<TransferId, TransferObservation>>,
 }
@@ -53,6 +54,7 @@ impl Board {
             erased: Mutex::default(),
             disk: watch::Sender::new(DiskStage::Ample),
             looks: Mutex::default(),
+            look_wanted: Notify::new(),
             transfers: Mutex::default(),
         }
     }
@@ -158,6 +160,19 @@ impl Board {
     pub(crate) fn wants_look(&self, id: ParticipantId, database: &DatabaseName) {
         let mut wanted = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         wanted.entry(id).or_default().insert(database.clone());
+        drop(wanted);
+        self.look_wanted.notify_waiters();
+    }
+
+    /// Returns when somebody wants to know of a database of a participant.
+    pub(crate) async fn look_is_wanted(&self, id: ParticipantId) {
+        loop {
+            let wanted = self.look_wanted.notified();
+            if self.looks.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
+                return;
+            }
+            wanted.await;
+        }
     }
 
     /// The databases of a participant that somebody wanted to know of since this was asked last.

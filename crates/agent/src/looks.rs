@@ -77,6 +77,20 @@ impl Looks {
         Ok(due)
     }
 
+    /// Makes a database due now.
+    pub(crate) fn hasten(&mut self, name: &DatabaseName) {
+        if let Some(plan) = self.databases.get_mut(name) {
+            plan.next = Instant::now();
+        }
+    }
+
+    /// Takes note that the platform has one more session in a database.
+    pub(crate) fn enters(&mut self, name: &DatabaseName) {
+        if let Some(plan) = self.databases.get_mut(name) {
+            plan.expected = plan.expected.map(|sessions| sessions + 1);
+        }
+    }
+
     /// Keeps a look for the turns in which nothing has happened.
     pub(crate) fn looked(&mut self, name: &DatabaseName, look: &DatabaseLook) {
         if let Some(plan) = self.databases.get_mut(name) {

@@ -64,6 +64,7 @@ pub(crate) struct Manager {
     templates: Arc<tokio::sync::Mutex<()>>,
     copies: Arc<ReadyCopies>,
     archives: Option<Arc<Archives>>,
+    row_grace: Duration,
 }
 
 impl Manager {
@@ -88,6 +89,7 @@ impl Manager {
             templates: Arc::default(),
             copies,
             archives,
+            row_grace: config.row_grace,
         }
     }
 
@@ -210,6 +212,7 @@ impl Manager {
             Arc::clone(&self.templates),
             Arc::clone(&self.copies),
             self.archives.clone(),
+            self.row_grace,
         );
         let stop = self.stop.clone();
         let task = self.tasks.spawn(async move {

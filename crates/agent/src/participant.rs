@@ -32,6 +32,7 @@ use crate::board::Board;
 use crate::layout::Layout;
 use crate::looks::Looks;
 use crate::ready_copies::ReadyCopies;
+use crate::row_limits::RowLimits;
 use crate::specs::Progress;
 use crate::supervision::{Action, Data, Due, Pace, Process, Seen, Stands, next};
 
@@ -70,6 +71,7 @@ pub(crate) struct Participant {
     removing: Option<Instant>,
     databases: Option<Databases>,
     looks: Looks,
+    rows: RowLimits,
     /// The settings that were written last, and what PostgreSQL had against them.
     settings: Option<(Settings, Option<String>)>,
     /// The revision whose databases are there, and when all was looked at.
@@ -91,6 +93,7 @@ impl Participant {
         templates: Arc<Mutex<()>>,
         copies: Arc<ReadyCopies>,
         archives: Option<Arc<Archives>>,
+        row_grace: Duration,
     ) -> Self {
         let id = wanted.borrow().id;
         // A spec that comes with a number of restarts for something new asks for none.
@@ -114,6 +117,7 @@ impl Participant {
             removing: None,
             databases: None,
             looks: Looks::default(),
+            rows: RowLimits::new(row_grace),
             settings: None,
             converged: None,
             spare: Due::Not,
@@ -365,8 +369,10 @@ type Present = BTreeMap<DatabaseName, Incarnation>;
 fn observed(one: &mut ParticipantObservation, present: &Present) {
     let old = std::mem::take(&mut one.databases);
     let observed = |(name, incarnation): (&_, &_)| {
-        let look = old.get(name).and_then(|old: &DatabaseObservation| old.look.clone());
-        (Clone::clone(name), DatabaseObservation { incarnation: *incarnation, look })
+        let old = old.get(name);
+        let look = old.and_then(|old: &DatabaseObservation| old.look.clone());
+        let compliance = old.and_then(|old| old.compliance);
+        (Clone::clone(name), DatabaseObservation { incarnation: *incarnation, look, compliance })
     };
     one.databases = present.iter().map(observed).collect();
 }

@@ -13,11 +13,12 @@ select (select count(*) from pg_stat_activity \
         where datname = current_database() and backend_type = 'client backend' \
         and usename <> current_user), \
        pg_database_size(current_database()), \
-       coalesce(sum(n_live_tup), 0)::bigint, \
+       coalesce(sum(n_live_tup) filter (where c.relpersistence <> 't' \
+                and c.relowner <> current_user::text::regrole), 0)::bigint, \
        count(*), \
        coalesce(sum(seq_scan), 0)::bigint, \
        coalesce(sum(idx_scan), 0)::bigint \
-from pg_stat_user_tables";
+from pg_stat_user_tables s join pg_class c on c.oid = s.relid";
 
 /// Reads the figures of a database, within the time of [`Limits::LOOK`] for each step. `at` is the
 /// time that the look is said to be of.

@@ -344,7 +344,8 @@ pub struct DatabaseLook {
     pub connections: i64,
     /// Size on disk, in bytes.
     pub size_bytes: i64,
-    /// Estimated live rows of all user tables.
+    /// Live rows of all user tables but temporary ones and the platform's: estimated, or counted
+    /// where there is a limit.
     pub row_count: i64,
     /// User tables.
     pub table_count: i64,

@@ -7,7 +7,8 @@ use anyhow::Result;
 use howdah_cluster::connection::{Connection, Limits, SqlError};
 use howdah_cluster::databases::Look;
 use howdah_cluster::{brake, look};
-use howdah_model::agent::{InstanceState, Role};
+use howdah_model::agent::{DatabaseObservation, InstanceState, Role};
+use howdah_model::name::DatabaseName;
 use howdah_model::protection::DiskStage;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -19,6 +20,8 @@ use crate::supervision::Due;
 
 /// How often it is felt.
 const BEAT: Duration = Duration::from_secs(3);
+/// How often at most, when somebody wants to know of a database.
+const SHORT_BEAT: Duration = Duration::from_millis(500);
 /// Every how many beats a new session is opened: a session that is open says nothing about whether
 /// others can be.
 const NEW_SESSION: u32 = 10;
@@ -63,7 +66,10 @@ impl Participant {
                     self.retry_at = None;
                     return Ok(());
                 }
-                Some(_) | None => sleep_until(next).await,
+                Some(_) | None => tokio::select! {
+                    () = sleep_until(next) => {}
+                    () = self.look_is_wanted() => {}
+                },
             }
             match self.feel(count % NEW_SESSION == 0).await {
                 Ok(()) => self.show(InstanceState::Answering),
@@ -86,6 +92,12 @@ impl Participant {
             self.look_into_those().await;
         }
         Ok(())
+    }
+
+    /// Returns when somebody wants to know of a database, but not at once again and again.
+    async fn look_is_wanted(&self) {
+        sleep(SHORT_BEAT).await;
+        self.board.look_is_wanted(self.id).await;
     }
 
     /// Lets a spare database be made. Whatever is asked for meanwhile goes first.
@@ -154,11 +166,17 @@ impl Participant {
     }
 
     pub(super) async fn look_into_some(&mut self, connection: &Connection) {
+        for name in self.board.wanted_looks(self.id) {
+            self.looks.hasten(&name);
+        }
         let due = match self.looks.due(connection).await {
             Ok(due) => due,
             Err(error) => return tracing::debug!(participant.id = %self.id, "no looks: {error}"),
         };
+        let seen = if due.is_empty() { None } else { self.board.one(self.id) };
         for (name, turn) in due {
+            let seen = seen.as_ref().and_then(|seen| seen.databases.get(&name));
+            self.note_rows(&name, &turn, seen);
             let seen = match turn {
                 Turn::Same(look) => Ok(look),
                 Turn::Look => look::look(&self.cluster.socket_dir, &name, clock::now()).await,
@@ -172,6 +190,20 @@ impl Participant {
                     tracing::debug!(participant.id = %self.id, "no look into `{name}`: {error}");
                 }
             }
+        }
+        self.rows.begin(self.id, &self.cluster, &self.board);
+    }
+
+    /// The rows are looked at when there is a look, and when a grace is over.
+    fn note_rows(&mut self, name: &DatabaseName, turn: &Turn, seen: Option<&DatabaseObservation>) {
+        let spec = Arc::clone(&self.wanted.borrow());
+        let Some(wanted) = spec.databases.get(name).filter(|_| spec.role == Role::Leader) else {
+            return;
+        };
+        let stands = seen.and_then(|seen| seen.compliance);
+        let due = stands.is_some_and(|stands| stands.is_due(clock::now()));
+        if (due || matches!(turn, Turn::Look)) && self.rows.is_due(name, wanted.row_limit) {
+            self.looks.enters(name);
         }
     }
 }

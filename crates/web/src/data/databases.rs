@@ -38,6 +38,7 @@ pub(crate) async fn facts(web: &Web, addon: &Addon) -> Result<Facts> {
         pooling,
         memory: seen.memory,
         warning: seen.warning,
+        compliance: seen.compliance,
         now: web.control().now(),
         protection,
         lineage,

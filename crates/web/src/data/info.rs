@@ -5,6 +5,7 @@ mod protection;
 use howdah_control::requests::lineage::{Lineage, Other};
 use howdah_control::requests::protection::State as Protection;
 use howdah_model::agent::DatabaseLook;
+use howdah_model::compliance::Compliance;
 use howdah_model::database::State;
 use howdah_model::plan::{Plan, Tier};
 use howdah_model::size::Bytes;
@@ -34,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) memory: Option<String>,
     /// What stands in the way of its participant, for people.
     pub(crate) warning: Option<String>,
+    /// How it stands to its limit of rows, when it has one and was counted.
+    pub(crate) compliance: Option<Compliance>,
     /// When this was looked at.
     pub(crate) now: Timestamp,
     /// How it shall be protected, and how it is.
@@ -129,10 +132,21 @@ fn row_count(facts: &Facts) -> Row {
         return ("Rows", Vec::new());
     };
     looked(facts, "Rows", |look| {
-        let within = u64::try_from(look.row_count).unwrap_or_default() <= limit;
-        let judged = if within { "In compliance" } else { "Not in compliance" };
-        format!("{}/{limit} ({judged})", look.row_count)
+        format!("{}/{limit} ({})", look.row_count, judged(facts, look, limit))
     })
+}
+
+/// What was counted last decides what the database may do, also when there are fewer by now.
+fn judged(facts: &Facts, look: &DatabaseLook, limit: u64) -> String {
+    let within = u64::try_from(look.row_count).unwrap_or_default() <= limit;
+    match facts.compliance {
+        Some(Compliance::Refused { .. }) => "Not in compliance, INSERT is refused".to_owned(),
+        Some(Compliance::Over { until, .. }) => {
+            format!("Not in compliance, INSERT will be refused after {}", time(until))
+        }
+        Some(Compliance::Within) | None if within => "In compliance".to_owned(),
+        Some(Compliance::Within) | None => "Not in compliance".to_owned(),
+    }
 }
 
 fn version(facts: &Facts) -> Row {
@@ -214,6 +228,7 @@ mod tests {
             pooling: Pooling::Available,
             memory: None,
             warning: None,
+            compliance: None,
             now: at,
             protection: Protection::default(),
             lineage: Lineage::default(),
@@ -285,5 +300,13 @@ mod tests {
         let mut facts = facts("hobby-dev");
         facts.look.as_mut().expect("a look").row_count = 10_001;
         assert_eq!(row_count(&facts), one("Rows", "10001/10000 (Not in compliance)"));
+        let (since, until) = (facts.now, "2014-06-01T14:03:17Z".parse().expect("a time"));
+        facts.compliance = Some(Compliance::Over { since, until });
+        let told =
+            "10001/10000 (Not in compliance, INSERT will be refused after 2014-06-01 14:03 UTC)";
+        assert_eq!(row_count(&facts), one("Rows", told));
+        facts.compliance = Some(Compliance::Refused { over: since, since: until });
+        let told = "10001/10000 (Not in compliance, INSERT is refused)";
+        assert_eq!(row_count(&facts), one("Rows", told));
     }
 }
