@@ -75,22 +75,30 @@ fn check(addon: &Addon, wanted: &Plan) -> Result<()> {
     if addon.plan.shares_participant() != wanted.shares_participant() {
         return Err(Error::invalid(format!(
             "{name} cannot be changed from {} to {wanted} in place, as hobby plans share their \
-             server. Create a database with `addons:create {}`, copy the data with `pg_dump` and \
-             `pg_restore`, and promote it with `pg:promote`.",
+             server. {}",
             addon.plan,
-            wanted.full_name()
+            by_copy(addon, wanted)
         )));
     }
     if addon.plan.shares_participant() {
         return Err(Error::invalid(format!(
-            "Changing {name} from {} to {wanted} is not offered yet. Create a database with \
-             `addons:create {}`, copy the data with `pg_dump` and `pg_restore`, and promote it with \
-             `pg:promote`.",
+            "Changing {name} from {} to {wanted} is not offered yet. {}",
             addon.plan,
-            wanted.full_name()
+            by_copy(addon, wanted)
         )));
     }
     Ok(())
+}
+
+/// The way to another plan that is not one in place.
+fn by_copy(addon: &Addon, wanted: &Plan) -> String {
+    format!(
+        "Create a database with `addons:create {}`, keep writers away with `maintenance:on`, copy \
+         the data with `pg:copy {} NEW`, and use the copy with `pg:promote NEW` and \
+         `maintenance:off`, where NEW is what `addons:create` said.",
+        wanted.full_name(),
+        addon.name
+    )
 }
 
 /// What people should know when the new plan has less.
