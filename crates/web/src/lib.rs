@@ -16,6 +16,8 @@ mod platform;
 mod range;
 mod repeat;
 mod router;
+mod runner;
+mod streams;
 mod web;
 
 #[cfg(test)]

@@ -42,6 +42,5 @@ not_offered! {
     diagnose    "The diagnosis";
     links       "Linking databases";
     logs        "The stream of logs";
-    processes   "Running processes";
     upgrades    "Upgrading to another version";
 }

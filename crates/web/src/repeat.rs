@@ -72,9 +72,9 @@ fn key(request: &Request) -> Option<Key> {
     })
 }
 
-/// Whether a `POST` to this path or route only asks.
+/// Whether a request to this path or route that is no `GET` only asks, or only tells how things are.
 pub(crate) fn is_question(path: &str) -> bool {
-    path.starts_with("/actions/")
+    path.starts_with("/actions/") || path.split('/').nth(5) == Some("runner")
 }
 
 /// The client's own id of the request: the first of the list, the others are of earlier ones.

@@ -10,9 +10,11 @@ use crate::data::{
     transfers,
 };
 use crate::error::Error;
-use crate::platform::{account, addons, apps, attachments, config_vars, releases, resolve};
+use crate::platform::{
+    account, addons, apps, attachments, config_vars, dynos, formation, logs, releases, resolve,
+};
 use crate::web::{App, Web};
-use crate::{auth, dashboard, howdah, metrics, not_offered, observe, repeat};
+use crate::{auth, dashboard, howdah, metrics, not_offered, observe, repeat, runner, streams};
 
 /// The most bytes of a request's body.
 const BODY: usize = 1 << 20;

@@ -16,5 +16,6 @@ mod ground;
 mod maintenance;
 mod metrics;
 mod pooling;
+mod processes;
 mod repeated;
 mod settings;

@@ -12,6 +12,7 @@ use howdah_store::apps::App as StoredApp;
 use crate::auth::Caller;
 use crate::error::Result;
 use crate::repeat::Work;
+use crate::streams::Streams;
 
 /// What the HTTP part is made from.
 #[derive(Clone, Debug)]
@@ -42,11 +43,12 @@ pub(crate) struct Web(Arc<Inner>);
 struct Inner {
     app: App,
     work: Work,
+    streams: Streams,
 }
 
 impl Web {
     pub(crate) fn new(app: App) -> Self {
-        Self(Arc::new(Inner { app, work: Work::default() }))
+        Self(Arc::new(Inner { app, work: Work::default(), streams: Streams::default() }))
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -59,6 +61,17 @@ impl Web {
 
     pub(crate) fn work(&self) -> &Work {
         &self.0.work
+    }
+
+    /// The streams to one-off processes.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
+    }
+
+    /// Where clients of Heroku's meet one-off processes: a host and a port.
+    #[expect(clippy::unused_self, reason = "there is none yet")]
+    pub(crate) fn rendezvous(&self) -> Option<&str> {
+        None
     }
 
     /// A connection to read from.

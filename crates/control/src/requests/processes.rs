@@ -229,12 +229,18 @@ pub async fn scale(
 /// Restarts or stops processes. Without a runner there is nothing to do.
 ///
 /// # Errors
-/// [`Error::NotFound`] when one is named that is not there.
-pub fn order(control: &Control, app: &App, of: Target, what: Verb) -> Result<()> {
+/// [`Error::NotFound`] when a process or a type is named that is not there.
+pub async fn order(control: &Control, app: &App, of: Target, what: Verb) -> Result<()> {
     if let Target::Dyno(_) = of
         && !control.processes().dynos(app.id).iter().any(|dyno| of.has(&dyno.name))
     {
         return Err(Error::NotFound(Noun::Dyno));
+    }
+    if let Target::Type(kind) = &of {
+        let known = formation::list(&mut *control.reader().get().await?, app.id).await?;
+        if !known.iter().any(|one| one.kind == *kind) {
+            return Err(Error::NotFound(Noun::ProcessType));
+        }
     }
     control.processes().order(app.id, of, what);
     Ok(())

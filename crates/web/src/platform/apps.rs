@@ -1,4 +1,4 @@
-//! Apps, who may use them, and what of them is not there: processes.
+//! Apps, and who may use them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -7,7 +7,7 @@ use howdah_control::requests::{apps, collaborators as access};
 use howdah_store::apps as stored;
 use howdah_store::collaborators;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::auth::Caller;
 use crate::body::{Body, Ref};
@@ -118,16 +118,6 @@ pub(crate) async fn remove_collaborator(
     let app = web.app(&caller, &app).await?;
     let removed = access::remove(web.control(), &app, &who).await?;
     Ok(Json(object::collaborator(&removed, &app)))
-}
-
-/// There are no processes: dynos and formation are empty lists.
-pub(crate) async fn no_processes(
-    State(web): State<Web>,
-    caller: Caller,
-    Path(app): Path<String>,
-) -> Result<Json<Value>> {
-    web.app(&caller, &app).await?;
-    Ok(Json(json!([])))
 }
 
 /// An app is in no pipeline; clients expect a 404.

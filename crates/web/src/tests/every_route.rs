@@ -35,7 +35,15 @@ const ROWS: &[Row] = &[
     ("post",   "/apps/{app}/collaborators", r#"{"user":"a@b.c"}"#, APP, ""),
     ("delete", "/apps/{app}/collaborators/{who}", "", APP, "collaborator"),
     ("get",    "/apps/{app}/dynos", "", APP, ""),
+    ("post",   "/apps/{app}/dynos", r#"{"command":"env"}"#, APP, ""),
+    ("delete", "/apps/{app}/dynos", "", APP, ""),
+    ("delete", "/apps/{app}/dynos/{dyno}", "", APP, "dyno"),
+    ("post",   "/apps/{app}/dynos/{dyno}/actions/stop", "", APP, "dyno"),
     ("get",    "/apps/{app}/formation", "", APP, ""),
+    ("patch",  "/apps/{app}/formation", r#"{"updates":[]}"#, APP, ""),
+    ("delete", "/apps/{app}/formations/{type}", "", APP, "process_type"),
+    ("post",   "/apps/{app}/formations/{type}/actions/stop", "", APP, "process_type"),
+    ("post",   "/apps/{app}/log-sessions", "{}", APP, ""),
     ("get",    "/apps/{app}/pipeline-couplings", "", APP, ""),
     ("get",    "/apps/{app}/config-vars", "", APP, ""),
     ("patch",  "/apps/{app}/config-vars", "{}", APP, ""),
@@ -108,6 +116,11 @@ const ROWS: &[Row] = &[
     ("get",    "/howdah/v1/databases/{database}/timelines", "", ADDON, ""),
     ("post",   "/howdah/v1/databases/undelete", r#"{"name":"{addon}","app":"{app}"}"#, APP, ADDON),
     ("get",    "/howdah/v1/incidents", "", "", ""),
+    ("get",    "/howdah/v1/apps/{app}/runner/{name}", "", APP, ""),
+    ("put",    "/howdah/v1/apps/{app}/runner/{name}", r#"{"instance":"0190f3c2-0000-7000-8000-000000000000","types":{},"dynos":[]}"#, APP, ""),
+    ("delete", "/howdah/v1/apps/{app}/runner/{name}", "", APP, ""),
+    ("post",   "/howdah/v1/apps/{app}/runner/{name}/lines", r#"{"instance":"0190f3c2-0000-7000-8000-000000000000","batch":1,"lines":[]}"#, APP, ""),
+    ("get",    "/howdah/v1/apps/{app}/streams/{stream}/{side}", "", APP, "dyno"),
 ];
 
 /// What stands for the parameters of a path.
