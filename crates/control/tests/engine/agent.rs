@@ -1,16 +1,19 @@
 //! An agent in memory, with a disk that outlives its restarts. It takes specs, converges step by
 //! step when it is told to, and loses, delays and doubles messages when faults are on.
 
+mod transfers;
 mod world;
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use howdah_control::clock::Clock as _;
-use howdah_control::servers::{Answer, Failure, Servers, Terminate};
+use howdah_control::servers::{Answer, Chunks, Failure, Servers, Terminate};
 use howdah_model::agent::{DatabaseLook, InstanceState, ParticipantSpec, ServerObservation};
-use howdah_model::ids::{ParticipantId, TimelineId};
+use howdah_model::ids::{ParticipantId, TimelineId, TransferId};
 use howdah_model::name::DatabaseName;
+use howdah_model::transfer::TransferSpec;
 use howdah_store::servers::Server;
 use jiff::Timestamp;
 
@@ -50,6 +53,11 @@ impl Agent {
     /// Lets the agent do one thing. Answers whether there was one to do.
     pub(crate) fn step(&self) -> bool {
         let mut world = self.world();
+        let copying = world.transfers.busy();
+        if let Some(id) = self.chance.pick(&copying).copied() {
+            world.copy(id);
+            return true;
+        }
         let busy = world.busy();
         let Some(id) = self.chance.pick(&busy).copied() else {
             return false;
@@ -84,7 +92,9 @@ impl Agent {
 
     /// The agent's process ends and begins anew: its numbers go on from a higher one.
     pub(crate) fn restart(&self) {
-        self.world().change += 1000;
+        let mut world = self.world();
+        world.change += 1000;
+        world.transfers.forget();
     }
 
     pub(crate) fn observation(&self, now: Timestamp) -> ServerObservation {
@@ -160,6 +170,41 @@ impl Servers for Agent {
             self.world().erase(timeline);
             Ok(())
         })
+    }
+
+    fn put_transfer<'a>(&'a self, _server: &'a Server, spec: &'a TransferSpec) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.stage.on_the_wire().await;
+            {
+                let mut world = self.world();
+                let astray = world.faults == Faults::On && self.chance.below(100) < 10;
+                if !world.reachable || (astray && self.chance.below(2) == 0) {
+                    return Err(lost());
+                }
+                world.take_transfer(spec);
+                if astray {
+                    return Err(lost());
+                }
+            }
+            self.stage.on_the_wire().await;
+            Ok(())
+        })
+    }
+
+    fn delete_dump<'a>(&'a self, _server: &'a Server, dump: TransferId) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.world().transfers.dumps.remove(&dump);
+            Ok(())
+        })
+    }
+
+    fn read_dump<'a>(
+        &'a self,
+        _server: &'a Server,
+        _dump: TransferId,
+        _range: RangeInclusive<u64>,
+    ) -> Answer<'a, Chunks> {
+        Box::pin(async move { Err(lost()) })
     }
 
     fn look<'a>(

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use howdah_model::agent::{InstanceState, Role, Source, Wanted};
-use howdah_model::ids::{DatabaseId, OperationId, ParticipantId};
+use howdah_model::ids::{DatabaseId, OperationId, ParticipantId, TransferId};
 use howdah_model::name::{DatabaseName, RoleName};
 use howdah_model::operation::change_plan::Arguments;
 use howdah_model::operation::{Operation, Outcome};
 use howdah_store::databases::Database;
 use howdah_store::operations::Operation as Row;
+use howdah_store::transfers::{self, Transfer};
 use howdah_store::{databases, operations};
 use uuid::Uuid;
 
@@ -56,6 +57,11 @@ impl Watchman {
                     let times = self.emptied.entry(database.id).or_default();
                     *times += 1;
                     assert!(*times <= resets.len(), "{name} was emptied {times} times: {resets:?}");
+                }
+                Happened::Filled(by) => {
+                    let restores = ground.operations(database.id, Operation::Restore).await;
+                    let asked = restores.iter().any(|one| one.id.0 == by.0);
+                    assert!(asked, "{name} took {by}, which nobody asked for");
                 }
             }
         }
@@ -131,8 +137,45 @@ async fn check_outcome(ground: &Ground, asked: &Row) {
             let left = ground.agent.world().housed.contains_key(&next(asked));
             assert!(!left, "something is left of what was undone");
         }
+        (Operation::Rotate, Outcome::Done) => {
+            let stages = login_stages(ground, asked).await;
+            let handed_out = !stages.is_empty() && stages.iter().all(|stage| stage == "former");
+            assert!(going || handed_out, "{name} has logins that are {stages:?}");
+            assert!(going || released(ground, asked.id).await, "{name} has no release");
+        }
+        (Operation::Rotate, Outcome::Undone) => {
+            assert!(login_stages(ground, asked).await.is_empty(), "{name} was changed all the same");
+        }
+        (Operation::Capture, Outcome::Done) => {
+            let complete = ground.agent.world().transfers.dumps.contains(&TransferId(asked.id.0));
+            let listed = transfer(ground, asked.id).await;
+            assert_eq!(listed.succeeded, Some(true), "{listed:?}");
+            assert!(complete || listed.deleted_at.is_some(), "{name}: a backup that is none");
+        }
+        (Operation::Restore, Outcome::Done) => {
+            let wanted = asked.incarnation.expect("a restore that is done asked for one");
+            let reached = there.is_some_and(|there| there.incarnation >= wanted);
+            assert!(reached || going, "{name} is said to be restored and is not");
+            assert_eq!(transfer(ground, asked.id).await.succeeded, Some(true));
+        }
+        (Operation::Capture | Operation::Restore, Outcome::Undone) => {
+            assert_eq!(asked.incarnation, None, "{name} was changed by what was undone");
+            assert_eq!(transfer(ground, asked.id).await.succeeded, Some(false));
+        }
         (Operation::Destroy, Outcome::Undone) => panic!("a destroy is never undone"),
     }
+}
+
+/// What the logins that a rotation has made are.
+async fn login_stages(ground: &Ground, asked: &Row) -> Vec<String> {
+    let sql = "select stage from logins where operation_id = $1";
+    let all = sqlx::query_scalar(sql).bind(asked.id.0).fetch_all(&ground.pool).await;
+    all.expect("ask for logins")
+}
+
+async fn transfer(ground: &Ground, id: OperationId) -> Transfer {
+    let mut conn = ground.store.reader().get().await.expect("a connection");
+    transfers::get(&mut conn, TransferId(id.0)).await.expect("get").expect("it is there")
 }
 
 /// Where a change of plan moves the database to.
@@ -329,9 +372,12 @@ pub(crate) async fn nothing_is_left_over(ground: &Ground) {
     // A follower has what its leader has: also the roles of all followers.
     let rows: Vec<(Uuid, String, i32, Vec<String>)> = sqlx::query_as(
         "select d.participant_id, d.name, l.incarnation,
-                array(select c.role from credentials c join databases o on o.id = c.database_id
+                array(select u.role from credentials c join databases o on o.id = c.database_id
+                      cross join lateral (
+                          select c.role union all select role from logins
+                          where credential_id = c.id and revoked_at is null) u
                       where (o.id = l.id or o.follows_id = l.id) and c.revoked_at is null
-                      order by c.role)
+                      order by u.role)
          from databases d join databases l on l.id = coalesce(d.follows_id, d.id)
          where d.removed_at is null",
     )

@@ -199,6 +199,31 @@ async fn g25_a_worker_killed_anywhere_in_a_change_of_plan_leaves_one_database_wi
     assert!(places >= 40, "only {places} places were met");
 }
 
+#[tokio::test]
+async fn d25_a_worker_killed_anywhere_in_a_rotation_hands_out_new_logins_that_open_the_database() {
+    died_at_every_place("standard-0", Operation::Rotate).await;
+}
+
+#[tokio::test]
+async fn e9_a_worker_killed_anywhere_in_a_capture_leaves_one_complete_backup() {
+    let of_the_capture = |place: Place| matches!(place, Place::At(_, Kind::Capture));
+    let mut test = Test::new().await;
+    let scenario = Scenario::new("standard-0", Operation::Capture);
+    let places = test.die_everywhere(scenario, of_the_capture).await;
+    assert!(places >= 10, "only {places} places were met");
+    let begun = test.ground.agent.world().transfers.begun.clone();
+    assert!(begun.values().all(|times| *times == 1), "one was begun twice: {begun:?}");
+}
+
+#[tokio::test]
+async fn e20_a_worker_killed_anywhere_in_a_restore_leaves_the_old_or_the_restored_database() {
+    let of_the_restore = |place: Place| matches!(place, Place::At(_, Kind::Restore));
+    let mut test = Test::new().await;
+    let scenario = Scenario::new("hobby-dev", Operation::Restore);
+    let places = test.die_everywhere(scenario, of_the_restore).await;
+    assert!(places >= 14, "only {places} places were met");
+}
+
 async fn copy_died_at_every_place(how: How, operation: Operation) {
     let mut test = Test::new().await;
     let scenario = Scenario { copy: Some(how), ..Scenario::new("standard-2", operation) };
@@ -231,7 +256,9 @@ async fn every_effect_may_be_done_twice() {
     let mut test = Test::new().await;
     test.ground.stage.repeat(2);
     for plan in ["hobby-dev", "standard-0", "standard-2"] {
-        for operation in [Operation::Provision, Operation::Reset, Operation::Destroy] {
+        for operation in
+            [Operation::Provision, Operation::Reset, Operation::Rotate, Operation::Destroy]
+        {
             let (id, asked) = test.begin(Scenario::new(plan, operation)).await;
             test.settle().await;
             test.check(asked).await;
@@ -274,6 +301,28 @@ async fn every_effect_may_be_done_twice() {
         ],
         "C10: a promotion is one release"
     );
+}
+
+#[tokio::test]
+async fn e9_e20_every_effect_of_a_transfer_may_be_done_twice_and_agents_may_forget() {
+    let mut test = Test::new().await;
+    test.ground.stage.repeat(2);
+    for (plan, operation) in
+        [("hobby-dev", Operation::Capture), ("standard-0", Operation::Restore)]
+    {
+        let (id, asked) = test.begin(Scenario::new(plan, operation)).await;
+        // It is told, comes on a little, and the agent begins anew.
+        while test.ground.agent.world().transfers.begun.is_empty() {
+            test.ground.work(&mut test.worker).await;
+        }
+        test.ground.agent.step();
+        test.ground.agent.restart();
+        test.settle().await;
+        test.check(asked).await;
+        let begun = std::mem::take(&mut test.ground.agent.world().transfers.begun);
+        assert_eq!(begun.into_values().collect::<Vec<_>>(), [2], "{operation}");
+        test.clear(id).await;
+    }
 }
 
 async fn names(ground: &Ground, database: DatabaseId) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! several workers, and a seeded simulation.
 
 mod agent;
+mod backups;
 mod chance;
 mod check;
 mod crashes;

@@ -3,11 +3,14 @@
 use howdah_control::clock::Clock as _;
 use howdah_control::{keyring::Keyring, scram};
 use howdah_model::agent::{Incarnation, Wanted};
-use howdah_model::ids::{AppId, CredentialId, DatabaseId, OperationId, ParticipantId};
+use howdah_model::backup::{Cause, Kind};
+use howdah_model::ids::{
+    AppId, CredentialId, DatabaseId, OperationId, ParticipantId, TransferId,
+};
 use howdah_model::name::AttachmentName;
 use howdah_model::operation::promote::Arguments;
 use howdah_model::operation::provision::{self, Copied, How};
-use howdah_model::operation::{Operation, change_plan};
+use howdah_model::operation::{Operation, change_plan, rotate};
 use howdah_model::plan;
 use howdah_model::protection::Until;
 use howdah_model::secret::Secret;
@@ -16,6 +19,7 @@ use howdah_store::attachments::{self, Pointing};
 use howdah_store::credentials::{self, Credential};
 use howdah_store::databases::{self, Origin};
 use howdah_store::operations::{self, New, NotAdmitted};
+use howdah_store::transfers::{self, Source};
 use howdah_store::{Tx, lineage, participants};
 use serde_json::json;
 
@@ -138,7 +142,7 @@ impl Ground {
             Operation::Destroy => {
                 lineage::followers(tx, database).await.expect("list followers").is_empty()
             }
-            Operation::Provision => true,
+            Operation::Provision | Operation::Rotate => true,
         }
     }
 
@@ -165,11 +169,19 @@ impl Ground {
             | Operation::Unfollow
             | Operation::Capture
             | Operation::Restore
+            | Operation::Rotate
             | Operation::Destroy => json!({}),
         };
         let now = self.stage.now();
-        let new = self.operation(kind, database, app, arguments);
         let mut tx = self.store.begin().await.expect("begin");
+        let arguments = match kind {
+            Operation::Rotate => self.all_credentials(&mut tx, database).await,
+            _ => arguments,
+        };
+        let new = self.operation(kind, database, app, arguments);
+        if let Operation::Capture | Operation::Restore = kind {
+            howdah_store::apps::lock(&mut tx, app).await.expect("lock the app");
+        }
         if !self.is_allowed(&mut tx, kind, database).await {
             return None;
         }
@@ -178,8 +190,42 @@ impl Ground {
             Err(NotAdmitted::Refused { .. }) => return None,
             Err(NotAdmitted::Store(error)) => panic!("begin an operation: {error}"),
         }
+        if let Operation::Capture | Operation::Restore = kind {
+            self.insert_transfer(&mut tx, &new).await;
+        }
         tx.commit().await.expect("commit");
         Some(new.id)
+    }
+
+    /// What belongs to a capture, or to a restore of something from the web.
+    async fn insert_transfer(&self, tx: &mut Tx, asked: &New) {
+        let captures = asked.kind == Operation::Capture;
+        let url = Keyring::new(&[7; 32]).seal("transfers.source_url", asked.id, b"https://a/b");
+        let new = transfers::New {
+            id: TransferId(asked.id.0),
+            app_id: asked.app_id,
+            database_id: asked.database_id,
+            kind: if captures { Kind::Backup } else { Kind::Restore },
+            cause: Cause::Manual,
+            from_name: "A".to_owned(),
+            to_name: "B".to_owned(),
+            source: if captures { Source::Database(None) } else { Source::Web(url) },
+            extensions: Vec::new(),
+            schedule_id: None,
+            expires: false,
+        };
+        transfers::insert(tx, &new, self.stage.now()).await.expect("insert a transfer");
+    }
+
+    /// The arguments of a rotation of all credentials, with or without force.
+    async fn all_credentials(&self, tx: &mut Tx, database: DatabaseId) -> serde_json::Value {
+        let all = credentials::list(tx, database).await.expect("list credentials");
+        let forced = self.chance.per_mille(500);
+        let arguments = rotate::Arguments {
+            credentials: all.into_iter().map(|one| one.id).collect(),
+            former: if forced { rotate::Former::Revoked } else { rotate::Former::Kept },
+        };
+        serde_json::to_value(arguments).expect("arguments")
     }
 
     /// Changes one's mind about an operation.

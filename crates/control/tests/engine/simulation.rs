@@ -198,17 +198,22 @@ impl Simulation {
             return;
         }
         let kind = match ask {
-            0..30 => Operation::Reset,
+            0..16 => Operation::Reset,
+            16..23 => Operation::Capture,
+            23..30 => Operation::Restore,
             30..50 => return self.somebody_wants_a_copy(app).await,
             50..65 => return self.somebody_unfollows(app).await,
             65..70 => return self.somebody_wants_another_plan(app).await,
             70..75 => Operation::Promote,
             75..85 => Operation::Destroy,
             _ if ask < 90 => return self.somebody_changes_their_mind().await,
+            90..95 => Operation::Rotate,
             _ => Operation::Reset,
         };
         let available = self.live(&["available"]).await;
-        let some = if kind == Operation::Reset && !available.is_empty() { available } else { live };
+        let ready =
+            matches!(kind, Operation::Reset | Operation::Capture | Operation::Restore);
+        let some = if ready && !available.is_empty() { available } else { live };
         let newest = kind == Operation::Destroy && chance.per_mille(500);
         let some = if newest { &some[some.len() - 1..] } else { &some };
         let database = *chance.pick(some).expect("there are databases");
@@ -300,6 +305,7 @@ impl Simulation {
         let worker = self.some_worker();
         worker.control.fill_pools().await.expect("fill the pool");
         worker.control.erase_old().await.expect("erase what is not kept");
+        worker.control.erase_dumps().await.expect("erase old dumps");
     }
 
     /// One line about a life, so that one sees whether it was a full one.

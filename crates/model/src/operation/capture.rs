@@ -177,7 +177,8 @@ impl Machine for Capture {
             (Undoing, Fares::Untold | Fares::Forgotten | Fares::Lost) => {
                 Goto(Undone, "the agent does not know of it")
             }
-            (Undoing, Fares::Unknown | Fares::Working | Fares::Stalled | Fares::Done) => {
+            (Undoing, Fares::Done) => Goto(Undone, "it was complete already: it is erased"),
+            (Undoing, Fares::Unknown | Fares::Working | Fares::Stalled) => {
                 Do(Effect::TakeBack, "the agent may still have some of it")
             }
         }

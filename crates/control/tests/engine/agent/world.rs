@@ -9,12 +9,15 @@ use howdah_model::agent::{
     ParticipantObservation, ParticipantSpec, Refusal, Revision, Role, Run, ServerObservation,
     Source, Wanted,
 };
-use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
+use howdah_model::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use howdah_model::lsn::{Lsn, Tli};
 use howdah_model::name::{DatabaseName, RoleName};
 use howdah_model::protection::{Following, FollowingBy, Position};
+use howdah_model::transfer::TransferSpec;
 use howdah_model::version::{Major, Version};
 use jiff::Timestamp;
+
+use super::transfers::Transfers;
 
 /// What happened on the disk of a server, for the invariants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(crate) struct Event {
 pub(crate) enum Happened {
     Made,
     Emptied,
+    /// What a transfer had filled took its place.
+    Filled(TransferId),
     Dropped,
 }
 
@@ -87,6 +92,8 @@ pub(crate) struct World {
     pub(crate) ends: BTreeMap<TimelineId, u64>,
     /// Timelines whose archive was erased.
     pub(crate) erased: Vec<TimelineId>,
+    /// Logical copies.
+    pub(crate) transfers: Transfers,
     /// Whoever sends these a spec never gets an answer.
     pub(crate) deaf: BTreeSet<ParticipantId>,
 }
@@ -107,8 +114,25 @@ impl World {
             archive: BTreeMap::new(),
             ends: BTreeMap::new(),
             erased: Vec::new(),
+            transfers: Transfers::default(),
             deaf: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn take_transfer(&mut self, spec: &TransferSpec) {
+        self.puts += 1;
+        self.change += 1;
+        self.transfers.take(spec);
+    }
+
+    /// Lets a transfer come one step on.
+    pub(super) fn copy(&mut self, id: TransferId) {
+        self.change += 1;
+        let answers = |participant: &ParticipantId| {
+            let there = self.housed.get(participant);
+            there.is_some_and(|one| one.instance == InstanceState::Answering)
+        };
+        self.transfers.work(id, answers);
     }
 
     pub(super) fn take(&mut self, spec: &ParticipantSpec) -> Result<(), Refusal> {
@@ -222,7 +246,9 @@ impl World {
                 one.applied = Some(one.spec.revision);
             }
             InstanceState::Answering if one.follows => one.follows = false,
-            InstanceState::Answering => self.events.extend(one.converge()),
+            InstanceState::Answering => {
+                self.events.extend(one.converge(&self.transfers.filled));
+            }
             InstanceState::Silent | InstanceState::Removing => {}
         }
     }
@@ -239,7 +265,7 @@ impl World {
             disk_free: 50 << 30,
             disk: howdah_model::protection::DiskStage::Ample,
             erased: self.erased.clone(),
-            transfers: Vec::new(),
+            transfers: self.transfers.observations(),
             participants: self.housed.values().map(|one| one.observation(now)).collect(),
         }
     }
@@ -347,7 +373,7 @@ impl Housed {
     }
 
     /// Brings one database to the spec, or says that all are.
-    fn converge(&mut self) -> Option<Event> {
+    fn converge(&mut self, filled: &BTreeSet<TransferId>) -> Option<Event> {
         let roles = |spec: &DatabaseSpec| spec.credentials.iter().map(|c| c.role.clone()).collect();
         let spec = Arc::clone(&self.spec);
         let at = spec.id;
@@ -357,7 +383,14 @@ impl Housed {
             match self.databases.insert(name.clone(), kept.clone()) {
                 None => return Some(Event { at, name: name.clone(), what: Happened::Made }),
                 Some(old) if old.incarnation < kept.incarnation => {
-                    return Some(Event { at, name: name.clone(), what: Happened::Emptied });
+                    let what = match wanted.filled {
+                        None => Happened::Emptied,
+                        Some(by) => {
+                            assert!(filled.contains(&by), "{name} takes what is not complete");
+                            Happened::Filled(by)
+                        }
+                    };
+                    return Some(Event { at, name: name.clone(), what });
                 }
                 Some(old) => assert_eq!(old.incarnation, kept.incarnation, "none goes back"),
             }
