@@ -45,6 +45,8 @@ pub(crate) struct Place {
     /// What people call it; without a password.
     pub(crate) label: String,
     variables: BTreeMap<String, String>,
+    /// Whether only its name was given.
+    by_name: bool,
 }
 
 impl Place {
@@ -55,7 +57,7 @@ impl Place {
         }
         let mut variables = own(environment);
         variables.insert("PGDATABASE".to_owned(), typed.to_owned());
-        Ok(Self { label: typed.to_owned(), variables })
+        Ok(Self { label: typed.to_owned(), variables, by_name: true })
     }
 
     /// The database that a URL names. What the URL leaves out is as libpq's variables say.
@@ -89,7 +91,7 @@ impl Place {
                 known.ok_or_else(|| wrong(&format!("`{name}` is not understood")))?;
             set(variable, Some(value.into_owned()));
         }
-        let mut place = Self { label: String::new(), variables };
+        let mut place = Self { label: String::new(), variables, by_name: false };
         place.label = format!("database {} on {}", place.database(), place.server());
         Ok(place)
     }
@@ -132,10 +134,10 @@ impl Place {
         format!("{host}:{port}")
     }
 
-    /// Whether it is on this machine's own server, where a database that is missing can be made.
+    /// Whether it is on the person's own server, where a database that is missing can be made.
     pub(crate) fn is_local(&self) -> bool {
         let host = self.variables.get("PGHOST").map(String::as_str);
-        host.is_none_or(|host| host == "localhost" || host.starts_with('/'))
+        self.by_name || host.is_none_or(|host| host == "localhost" || host.starts_with('/'))
     }
 
     /// Enters with this password from now on.

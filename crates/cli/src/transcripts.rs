@@ -14,7 +14,9 @@ mod plans;
 mod pooling;
 mod protection;
 mod psql;
+mod push_pull;
 mod restores;
+mod server;
 mod words;
 
 use std::cell::RefCell;

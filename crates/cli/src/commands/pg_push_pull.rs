@@ -88,7 +88,8 @@ select rolsuper from pg_catalog.pg_roles where rolname = current_user;
 select name from pg_catalog.pg_available_extensions a, (select rolsuper,
 string_to_array(replace(coalesce(current_setting('extwlist.extensions', true), ''), ' ', ''), ',')
 as allowed from pg_catalog.pg_roles where rolname = current_user) me
-where me.rolsuper or me.allowed = '{}' or a.name = any (me.allowed);";
+where me.rolsuper or me.allowed = '{}' or a.name = any (me.allowed)
+or a.installed_version is not null;";
 
 async fn push(session: &Session, given: &Given) -> Result<(), Failure> {
     let (remote, addon) = remote(session, given).await?;

@@ -44,7 +44,9 @@ impl Tools {
 
     async fn of(directory: &Path) -> Option<Self> {
         let (pg_dump, pg_restore) = (directory.join("pg_dump"), directory.join("pg_restore"));
-        if !pg_dump.is_file() || !pg_restore.is_file() {
+        // Debian's wrapper is another version each time; the programs it chooses from are ours too.
+        let real = pg_dump.canonicalize().ok()?;
+        if real.ends_with("pg_wrapper") || !pg_restore.is_file() {
             return None;
         }
         let mut command = tokio::process::Command::new(&pg_dump);
