@@ -144,7 +144,8 @@ async fn want_next(control: &Control, facts: &Facts, fence: Fence<State>) -> Res
     let mut tx = control.store().begin().await?;
     fence.check(&mut tx).await?;
     let database = databases::lock(&mut tx, asked.database_id).await?;
-    let current = operations::get(&mut tx, asked.id).await?.context("the operation is not there")?;
+    let current =
+        operations::get(&mut tx, asked.id).await?.context("the operation is not there")?;
     let made = logins::of_rotation(&mut tx, asked.id).await?;
     if !made.is_empty() || current.cancelled_at.is_some() {
         return Ok(());

@@ -26,7 +26,7 @@ use crate::{Control, password, scram};
 
 /// How long a request waits for the agent: clients give up after 60 s.
 const PATIENCE: Duration = Duration::from_secs(50);
-/// How long a new credential is waited for.
+/// How long it is waited for that a credential is made or gone.
 const A_MOMENT: Duration = Duration::from_secs(15);
 /// The most credentials that a database may have.
 const MOST: usize = 100;
@@ -64,9 +64,7 @@ pub async fn create(control: &Control, addon: &Addon, name: &str) -> Result<Show
     taken(credentials::insert(&mut tx, &new).await, "credentials_name_key", name)?;
     let told = tell(&mut tx, &database).await?;
     tx.commit().await?;
-    if let Some((participant, revision)) = told {
-        wait_until_applied(control, participant, revision, A_MOMENT).await?;
-    }
+    wait_until_applied(control, told).await?;
     credential(control, &mut *control.reader().get().await?, addon, name).await
 }
 
@@ -101,8 +99,9 @@ pub async fn destroy(control: &Control, addon: &Addon, name: &str) -> Result<()>
         return Err(Error::Conflict(format!("Credential {name} is being rotated. Try again.")));
     }
     logins::revoke_credential(&mut tx, found.id, control.now()).await?;
-    tell(&mut tx, &database).await?;
-    Ok(tx.commit().await?)
+    let told = tell(&mut tx, &database).await?;
+    tx.commit().await?;
+    wait_until_applied(control, told).await
 }
 
 /// Which credentials are to be rotated.
@@ -206,17 +205,16 @@ async fn tell(tx: &mut Tx, database: &Database) -> Result<Option<(ParticipantId,
     Ok(Some((maker, participants::raise(tx, maker).await?)))
 }
 
-/// Waits until an agent says that it has brought about a revision, for so long at most.
+/// Waits a moment until an agent says that it has brought about what it was told.
 async fn wait_until_applied(
     control: &Control,
-    participant: ParticipantId,
-    revision: Revision,
-    bound: Duration,
+    told: Option<(ParticipantId, Revision)>,
 ) -> Result<()> {
     const POLL: Duration = Duration::from_millis(50);
+    let Some((participant, revision)) = told else { return Ok(()) };
     let row = participants::get(&mut *control.reader().get().await?, participant).await?;
     let Some(row) = row else { return Ok(()) };
-    let until = Instant::now() + bound;
+    let until = Instant::now() + A_MOMENT;
     let applied = || {
         let last = control.sightings().last(row.server_id)?;
         last.participants.get(&participant)?.applied
