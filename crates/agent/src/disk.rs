@@ -47,6 +47,11 @@ fn limits(total: u64) -> Limits {
     }
 }
 
+/// What stays free of a disk of a size for what is there already, in bytes.
+pub(crate) fn kept_free(total: u64) -> u64 {
+    limits(total).warn
+}
+
 /// The stage for what is free. It is entered at its limit and left when half as much again is free,
 /// so that it does not come and go.
 fn stage(was: DiskStage, free: u64, limits: &Limits) -> DiskStage {

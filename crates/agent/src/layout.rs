@@ -21,7 +21,7 @@ impl Layout {
     /// Makes the directories that are missing. PostgreSQL's user may pass through them.
     pub(crate) fn new(home: &Path, run_as: &RunAs) -> Result<Self> {
         let home = std::path::absolute(home)?;
-        for part in ["p", "s", "gone", "spares", "templates"] {
+        for part in ["p", "s", "gone", "spares", "templates", "transfers"] {
             let dir = home.join(part);
             std::fs::DirBuilder::new()
                 .recursive(true)
@@ -36,6 +36,7 @@ impl Layout {
         }
         run_as.open_way(&home.join("p"))?;
         run_as.open_way(&home.join("s"))?;
+        run_as.open_way(&home.join("transfers"))?;
         Ok(Self { home })
     }
 
@@ -51,6 +52,11 @@ impl Layout {
     /// Where restores are proven.
     pub(crate) fn drills(&self) -> PathBuf {
         self.home.join("drills")
+    }
+
+    /// Where dumps lie while they are restored.
+    pub(crate) fn transfers(&self) -> PathBuf {
+        self.home.join("transfers")
     }
 
     /// Where all that belongs to participants is, one directory each.

@@ -9,16 +9,20 @@ mod board;
 mod capture;
 mod downloads;
 mod job;
+mod restore;
 mod source;
+mod spool;
+mod tidying;
+mod web;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use howdah_archive::Archive;
 use howdah_cluster::RunAs;
 use howdah_model::agent::{Installed, Wanted};
-use howdah_model::ids::TransferId;
+use howdah_model::ids::{ParticipantId, TransferId};
 use howdah_model::transfer::{Into, TransferObservation, TransferSpec, TransferState};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -45,6 +49,10 @@ pub(crate) struct Shared {
     pub(crate) archive: Option<Archive>,
     pub(crate) allowed: address::Networks,
     turns: Semaphore,
+    /// Names of the roles of transfers that are under way.
+    living: Mutex<BTreeSet<String>>,
+    /// Servers in which something is left that could not be taken away.
+    left: Mutex<BTreeSet<ParticipantId>>,
 }
 
 /// A transfer that was told.
@@ -78,7 +86,12 @@ impl Transfers {
             archive: config.archive.as_ref().map(|archive| archive.archive.clone()),
             allowed: config.transfer_allow.clone(),
             turns: Semaphore::new(AT_ONCE),
+            living: Mutex::default(),
+            left: Mutex::default(),
         };
+        if let Err(error) = shared.remove_spools() {
+            tracing::warn!("{error:#}");
+        }
         Self { shared: Arc::new(shared), told: Mutex::default(), tasks: Mutex::default() }
     }
 
@@ -159,7 +172,7 @@ impl Transfers {
     /// Goes on until it is told to stop; then ends what is under way, which begins anew when it is
     /// told again.
     pub(crate) async fn keep(&self, stop: &CancellationToken) {
-        stop.cancelled().await;
+        tidying::keep(&self.shared, stop).await;
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.shutdown().await;
     }

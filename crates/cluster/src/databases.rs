@@ -99,6 +99,8 @@ pub struct Databases {
     next: u32,
     /// The making of a spare database, in a session of its own.
     renewal: JoinSet<Result<(), SqlError>>,
+    /// Statistics of what was restored, each in a session of its own.
+    analyses: JoinSet<()>,
 }
 
 /// Held by the one session that changes databases, so that what a dead predecessor's session is
@@ -121,6 +123,7 @@ impl Databases {
             present: BTreeMap::new(),
             next: 1,
             renewal: JoinSet::new(),
+            analyses: JoinSet::new(),
         })
     }
 

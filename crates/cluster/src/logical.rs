@@ -6,6 +6,7 @@
 
 pub mod dumping;
 pub mod fill;
+pub mod foreign;
 pub mod list;
 pub mod process;
 pub mod restoring;
@@ -27,6 +28,11 @@ impl Notes {
     /// Calls `take` for every line.
     pub fn new(take: impl Fn(LogLevel, String) + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
+    }
+
+    /// A line of any level.
+    pub fn line(&self, level: LogLevel, line: String) {
+        (self.0)(level, line);
     }
 
     /// What goes on.

@@ -20,9 +20,9 @@ const BIT: usize = 256 << 10;
 /// Dumps a database of this server into the archive.
 pub(super) async fn capture(job: &Job) -> Result<Made> {
     let archive = job.shared.archive.as_ref().context("this agent has no archive")?;
-    let source = job.source()?.context("only a database of this server is captured")?;
+    let source = job.source().await?.context("only a database of this server is captured")?;
     let notes = job.notes();
-    let looked = look(job, &source, &notes).await?;
+    let looked = look(&source, &notes).await?;
     job.make_reader(&source).await?;
     job.step("dumping", None);
     let dump = archive.dump(job.id());
@@ -31,8 +31,7 @@ pub(super) async fn capture(job: &Job) -> Result<Made> {
         let mut writer = dump.begin();
         match dump_into(job, &source, &mut writer, &notes).await {
             Ok(warnings) => {
-                let made =
-                    Made { warnings: looked.made.warnings + warnings, ..looked.made.clone() };
+                let made = Made { warnings: looked.warnings + warnings, ..looked.clone() };
                 break complete(writer, made).await?;
             }
             Err(error) if again && is_conflict(&error) => {
@@ -43,7 +42,7 @@ pub(super) async fn capture(job: &Job) -> Result<Made> {
             Err(error) => return Err(error),
         }
     };
-    job.remove_reader().await;
+    job.remove_roles().await;
     Ok(known.made)
 }
 
@@ -57,12 +56,8 @@ fn is_conflict(error: &anyhow::Error) -> bool {
     format!("{error:#}").contains("conflict with recovery")
 }
 
-/// What is known before anything is dumped.
-pub(super) struct Looked {
-    pub(super) made: Made,
-}
-
-pub(super) async fn look(job: &Job, source: &Source, notes: &Notes) -> Result<Looked> {
+/// Looks at a database before it is dumped, and tells people of it.
+pub(super) async fn look(source: &Source, notes: &Notes) -> Result<Made> {
     let inventory = Inventory::look(&source.cluster, source.database.as_str()).await?;
     let major = source.cluster.installed.version.major;
     notes.info(format!(
@@ -74,15 +69,13 @@ pub(super) async fn look(job: &Job, source: &Source, notes: &Notes) -> Result<Lo
         if source.is_follower() { ", from a follower" } else { "" }
     ));
     let warnings = inventory.warn(notes, LARGE);
-    let _ = job;
-    let made = Made {
+    Ok(Made {
         source_bytes: inventory.bytes,
         dump_bytes: 0,
         tables: inventory.tables,
         warnings,
         major: Some(major),
-    };
-    Ok(Looked { made })
+    })
 }
 
 async fn dump_into(job: &Job, source: &Source, writer: &mut Writer, notes: &Notes) -> Result<u32> {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use howdah_cluster::logical::Notes;
 use howdah_cluster::logical::role::Role;
-use howdah_model::ids::TransferId;
+use howdah_cluster::logical::{Notes, fill};
+use howdah_model::agent::Role as Part;
+use howdah_model::ids::{ParticipantId, TransferId};
+use howdah_model::name::DatabaseName;
 use howdah_model::transfer::{From, Into, LogLine, Made, TransferSpec, TransferState};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
-use super::capture;
+use super::{Shared, capture, lock, restore};
 use crate::clock;
 
 /// A transfer that is under way.
@@ -33,7 +34,7 @@ enum Ended {
 
 /// Does a transfer and tells of it.
 pub(super) async fn run(shared: Arc<Shared>, spec: TransferSpec, stop: CancellationToken) {
-    let job = Job { shared, spec, reader: Role::new(), writer: Role::new() };
+    let job = Job::new(shared, spec);
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => Ended::BrokenOff,
@@ -51,12 +52,27 @@ pub(super) async fn run(shared: Arc<Shared>, spec: TransferSpec, stop: Cancellat
 
 /// Takes back what a transfer has made of which the agent knows nothing any more.
 pub(super) async fn take_back(shared: Arc<Shared>, spec: TransferSpec) {
-    let job = Job { shared, spec, reader: Role::new(), writer: Role::new() };
+    let job = Job::new(shared, spec);
     job.clean_up().await;
     job.tell(Ended::BrokenOff);
 }
 
+impl Drop for Job {
+    fn drop(&mut self) {
+        let mut living = lock(&self.shared.living);
+        for role in [&self.reader, &self.writer] {
+            living.remove(role.name());
+        }
+    }
+}
+
 impl Job {
+    fn new(shared: Arc<Shared>, spec: TransferSpec) -> Self {
+        let (reader, writer) = (Role::new(), Role::new());
+        lock(&shared.living).extend([&reader, &writer].map(|role| role.name().to_owned()));
+        Self { shared, spec, reader, writer }
+    }
+
     pub(crate) fn id(&self) -> TransferId {
         self.spec.id
     }
@@ -70,7 +86,7 @@ impl Job {
         self.shared.board.change_transfer(self.id(), |one| one.state = TransferState::Running);
         match (&self.spec.from, &self.spec.into) {
             (From::Database { .. }, Into::Archive) => capture::capture(self).await,
-            (_, _) => anyhow::bail!("this version cannot do that yet"),
+            (_, _) => restore::restore(self).await,
         }
     }
 
@@ -81,7 +97,14 @@ impl Job {
                 let known = archive.dump(self.id()).description().await;
                 Ok(known.context("look into the archive")?.map(|known| known.made))
             }
-            (_, _) => Ok(None),
+            (Into::Archive, None) => Ok(None),
+            (Into::Database { .. }, _) => {
+                let Some(target) = self.target().await? else { return Ok(None) };
+                let known = fill::find(&target.cluster, self.id()).await;
+                let known = known.context("look for what was restored before")?;
+                // What cannot be read was written by another version, and is made anew.
+                Ok(known.and_then(|made| serde_json::from_str(&made).ok()))
+            }
         }
     }
 
@@ -92,7 +115,56 @@ impl Job {
         {
             tracing::warn!("what is left of dump {} stays for now: {error}", self.id());
         }
-        self.remove_reader().await;
+        if let Into::Database { participant, database, .. } = &self.spec.into {
+            match self.remove_fill(*participant, database).await {
+                Ok(()) => {}
+                Err(error) => self.leave(*participant, &error),
+            }
+        }
+        self.remove_roles().await;
+        self.shared.remove_spool(self.id()).await;
+    }
+
+    /// One that a spec wants is somebody's already.
+    async fn remove_fill(&self, id: ParticipantId, database: &DatabaseName) -> Result<()> {
+        let (spec, cluster) = self.shared.participant(id)?;
+        let wants = spec.databases.get(database).and_then(|known| known.filled);
+        if wants != Some(self.id()) {
+            fill::remove(&cluster, self.id()).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the roles that it had.
+    pub(crate) async fn remove_roles(&self) {
+        if let From::Database { participant, .. } = &self.spec.from {
+            let leader = match self.shared.layout.read_spec(*participant) {
+                Ok(spec) if spec.role == Part::Follower => spec.leader,
+                Ok(_) | Err(_) => Some(*participant),
+            };
+            if let Some(leader) = leader {
+                self.remove_role(leader, &self.reader).await;
+            }
+        }
+        if let Into::Database { participant, .. } = &self.spec.into {
+            self.remove_role(*participant, &self.writer).await;
+        }
+    }
+
+    async fn remove_role(&self, id: ParticipantId, role: &Role) {
+        let removed = async {
+            let (_, cluster) = self.shared.participant(id)?;
+            Ok::<_, anyhow::Error>(role.remove(&cluster).await?)
+        };
+        if let Err(error) = removed.await {
+            self.leave(id, &error);
+        }
+    }
+
+    /// Something stays in a server for now.
+    fn leave(&self, id: ParticipantId, error: &anyhow::Error) {
+        tracing::warn!(participant.id = %id, "transfer {} leaves something: {error:#}", self.id());
+        lock(&self.shared.left).insert(id);
     }
 
     fn tell(&self, ended: Ended) {
@@ -121,6 +193,14 @@ impl Job {
         self.shared.board.change_transfer(self.id(), |one| {
             one.step = step.to_owned();
             (one.processed, one.total) = (0, total);
+        });
+    }
+
+    /// Says what is done now, and goes on counting.
+    pub(crate) fn step_on(&self, step: &str, total: Option<u64>) {
+        self.shared.board.change_transfer(self.id(), |one| {
+            one.step = step.to_owned();
+            one.total = total;
         });
     }
 

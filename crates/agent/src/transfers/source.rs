@@ -18,6 +18,9 @@ use super::job::Job;
 /// How long a follower may take until it has the role that its leader has.
 const FOLLOWS: Duration = Duration::from_secs(30);
 
+/// How long a server may take to come back.
+const RESTARTS: Duration = Duration::from_secs(30);
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -52,21 +55,39 @@ impl Shared {
         let cluster = self.layout.cluster(id, installed, &self.run_as);
         Ok((spec, cluster))
     }
+
+    /// The same, when it answers within a time.
+    pub(crate) async fn await_participant(
+        &self,
+        id: ParticipantId,
+    ) -> Result<(ParticipantSpec, Cluster)> {
+        let deadline = Instant::now() + RESTARTS;
+        loop {
+            match self.participant(id) {
+                Err(_) if self.board.one(id).is_some() && Instant::now() < deadline => {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                found => return found,
+            }
+        }
+    }
 }
 
 impl Job {
     /// Where the copy comes from, when that is a database of this server.
-    pub(crate) fn source(&self) -> Result<Option<Source>> {
+    pub(crate) async fn source(&self) -> Result<Option<Source>> {
         let From::Database { participant, database, owner } = &self.spec.from else {
             return Ok(None);
         };
         let reach = || format!("cannot read database `{database}`");
-        let (spec, cluster) = self.shared.participant(*participant).with_context(reach)?;
+        let (spec, cluster) =
+            self.shared.await_participant(*participant).await.with_context(reach)?;
         let leader = match spec.role {
             Part::Leader => cluster.clone(),
             Part::Follower => {
                 let leader = spec.leader.context("the leader of this follower is elsewhere");
-                self.shared.participant(leader.with_context(reach)?).with_context(reach)?.1
+                let leader = leader.with_context(reach)?;
+                self.shared.await_participant(leader).await.with_context(reach)?.1
             }
         };
         let credentials = spec.databases.get(database).map(|known| known.credentials.as_slice());
@@ -97,14 +118,5 @@ impl Job {
         let rows = connection.rows("select from pg_roles where rolname = $1", &[&name]).await?;
         connection.close().await;
         Ok(!rows.is_empty())
-    }
-
-    /// Removes the role that reads. One that cannot be removed now goes when the agent looks for
-    /// what was left.
-    pub(crate) async fn remove_reader(&self) {
-        let Ok(Some(source)) = self.source() else { return };
-        if let Err(error) = self.reader.remove(&source.leader).await {
-            tracing::warn!("a role of transfer {} stays for now: {error}", self.id());
-        }
     }
 }

@@ -1,6 +1,9 @@
 //! Carrying out one task. Every statement that is sent is a point where a crash may come.
 
+use std::time::Duration;
+
 use howdah_model::agent::DatabaseSpec;
+use howdah_model::ids::TransferId;
 use howdah_model::name::DatabaseName;
 use tokio_postgres::error::SqlState;
 
@@ -8,7 +11,11 @@ use super::plan::{NEW, OLD, Task};
 use super::spare::{self, SPARE};
 use super::{Databases, Wanted, close_database, drop_database, statements};
 use crate::connection::{Limits, SqlError};
+use crate::logical::fill;
 use crate::sql::{identifier, literal};
+
+/// How long statistics of a database that was restored may take.
+const ANALYZE: Duration = Duration::from_secs(15 * 60);
 
 /// What a new database is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +77,13 @@ impl Databases {
         roles: Vec<String>,
     ) -> Result<(), SqlError> {
         let replaced = replaces.map(|oid| format!("{OLD}{oid}"));
+        if let Some(transfer) = spec.filled {
+            self.take_filled(transfer, name, spec, replaced.as_deref(), roles).await?;
+            return match replaced {
+                Some(old) => drop_database(&self.connection, &old).await,
+                None => Ok(()),
+            };
+        }
         self.await_renewal().await;
         let mut done = None;
         if self.has_spare().await? {
@@ -89,6 +103,58 @@ impl Databases {
             Some(old) => drop_database(&self.connection, &old).await,
             None => Ok(()),
         }
+    }
+
+    /// Puts the database that a transfer has filled in its place. When that is not there, complete,
+    /// nothing changes: an empty one would be taken for what was restored.
+    async fn take_filled(
+        &mut self,
+        transfer: TransferId,
+        name: &DatabaseName,
+        spec: &DatabaseSpec,
+        replaced: Option<&str>,
+        roles: Vec<String>,
+    ) -> Result<(), SqlError> {
+        let filled = fill::name(transfer);
+        let complete = "select from howdah.fills f join pg_database d on d.oid = f.oid \
+                        where f.transfer = $1 and d.datname = $2 and d.datconnlimit <> -2";
+        let known = self.connection.rows(complete, &[&transfer.to_string(), &filled]).await?;
+        if known.is_empty() {
+            return Err(SqlError::Refused {
+                code: SqlState::UNDEFINED_DATABASE,
+                message: format!(
+                    "the copy of transfer {transfer} that is to take the place of `{name}` is not \
+                     there or not complete; nothing was changed"
+                ),
+            });
+        }
+        if replaced.is_some() {
+            close_database(&self.connection, name.as_str()).await?;
+        }
+        // A session in it would block its renaming.
+        close_database(&self.connection, &filled).await?;
+        let mut all = roles;
+        all.push(format!("alter database {filled} with is_template false connection limit -1"));
+        all.extend(statements::exchange(&filled, name, spec, replaced));
+        self.transaction(all).await?;
+        self.analyze(name);
+        Ok(())
+    }
+
+    /// Lets PostgreSQL look at what was restored, beside all else: until then it plans badly.
+    fn analyze(&mut self, name: &DatabaseName) {
+        while self.analyses.try_join_next().is_some() {}
+        let (cluster, name) = (self.cluster.clone(), name.clone());
+        self.analyses.spawn(async move {
+            let limits = Limits { statement: ANALYZE, ..Limits::WORK };
+            let analyzed = match cluster.connect(name.as_str(), limits).await {
+                Ok(inside) => inside.run("analyze").await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = analyzed {
+                tracing::warn!("`{name}` is not analyzed yet, PostgreSQL will do it: {error}");
+            }
+        });
     }
 
     /// Makes all of a database but the end of the one that it replaces.
