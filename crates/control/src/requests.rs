@@ -12,6 +12,7 @@ pub mod addons;
 pub mod answers;
 pub mod apps;
 pub mod attachments;
+pub mod backup_plans;
 pub mod backups;
 pub mod collaborators;
 pub mod config;

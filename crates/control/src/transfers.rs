@@ -13,7 +13,7 @@ use crate::Control;
 use crate::logs::Source;
 
 pub(crate) use erasing::run as erase;
-pub(crate) use scheduling::{named, run as schedule};
+pub(crate) use scheduling::{DAY, named, run as schedule};
 
 /// Where the URL of what is copied lies, for the keyring.
 pub(crate) const SOURCE_URL: &str = "transfers.source_url";

@@ -40,11 +40,18 @@ pub async fn restore(
     backup_url: &str,
     extensions: Vec<String>,
 ) -> Result<Shown> {
+    let extensions: Vec<String> = extensions.iter().map(|one| unqualified(one)).collect();
     check_extensions(addon, &extensions)?;
     let (from, name) = backup(control, account, backup_url).await?;
     let to_name = own_name(control, addon).await?;
     let wanted = Wanted { kind: Kind::Restore, from, from_name: name, to_name, extensions };
     start(control, account, addon, wanted).await
+}
+
+/// Clients may name the schema too, `myschema.hstore`; the backup knows it.
+fn unqualified(extension: &str) -> String {
+    let name = extension.rsplit_once('.').map_or(extension, |(_, name)| name);
+    name.trim().to_owned()
 }
 
 /// What an address means, before it is stored.

@@ -13,7 +13,7 @@ use howdah_store::attachments::{self, Pointing};
 use howdah_store::databases::{self, Inherits, New, Origin};
 use howdah_store::lineage::{self, Destroyed};
 use howdah_store::operations::New as NewOperation;
-use howdah_store::{Tx, addons as stored, config_vars, participants};
+use howdah_store::{Tx, addons as stored, config_vars, database_settings, participants, transfers};
 use serde::{Deserialize, Serialize};
 
 use super::addons::{self, Created};
@@ -128,6 +128,8 @@ async fn insert(
     let inserted = databases::insert(tx, &new, now).await;
     taken(inserted, "databases_addon_name_key", old.addon_name.as_str())?;
     lineage::inherit_credentials(tx, old.id, id).await?;
+    transfers::inherit(tx, old.id, id).await?;
+    database_settings::inherit(tx, id, old.id).await?;
     for (name, namespace) in names(control, tx, app, found).await? {
         let to = Pointing { database: id, namespace: namespace.as_deref() };
         attachments::insert(tx, app.id, &name, to, now).await?;

@@ -144,7 +144,10 @@ async fn check_outcome(ground: &Ground, asked: &Row) {
             assert!(going || released(ground, asked.id).await, "{name} has no release");
         }
         (Operation::Rotate, Outcome::Undone) => {
-            assert!(login_stages(ground, asked).await.is_empty(), "{name} was changed all the same");
+            assert!(
+                login_stages(ground, asked).await.is_empty(),
+                "{name} was changed all the same"
+            );
         }
         (Operation::Capture, Outcome::Done) => {
             let complete = ground.agent.world().transfers.dumps.contains(&TransferId(asked.id.0));

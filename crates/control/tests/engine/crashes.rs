@@ -307,8 +307,7 @@ async fn every_effect_may_be_done_twice() {
 async fn e9_e20_every_effect_of_a_transfer_may_be_done_twice_and_agents_may_forget() {
     let mut test = Test::new().await;
     test.ground.stage.repeat(2);
-    for (plan, operation) in
-        [("hobby-dev", Operation::Capture), ("standard-0", Operation::Restore)]
+    for (plan, operation) in [("hobby-dev", Operation::Capture), ("standard-0", Operation::Restore)]
     {
         let (id, asked) = test.begin(Scenario::new(plan, operation)).await;
         // It is told, comes on a little, and the agent begins anew.

@@ -4,9 +4,7 @@ use howdah_control::clock::Clock as _;
 use howdah_control::{keyring::Keyring, scram};
 use howdah_model::agent::{Incarnation, Wanted};
 use howdah_model::backup::{Cause, Kind};
-use howdah_model::ids::{
-    AppId, CredentialId, DatabaseId, OperationId, ParticipantId, TransferId,
-};
+use howdah_model::ids::{AppId, CredentialId, DatabaseId, OperationId, ParticipantId, TransferId};
 use howdah_model::name::AttachmentName;
 use howdah_model::operation::promote::Arguments;
 use howdah_model::operation::provision::{self, Copied, How};

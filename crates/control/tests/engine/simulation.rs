@@ -211,8 +211,7 @@ impl Simulation {
             _ => Operation::Reset,
         };
         let available = self.live(&["available"]).await;
-        let ready =
-            matches!(kind, Operation::Reset | Operation::Capture | Operation::Restore);
+        let ready = matches!(kind, Operation::Reset | Operation::Capture | Operation::Restore);
         let some = if ready && !available.is_empty() { available } else { live };
         let newest = kind == Operation::Destroy && chance.per_mille(500);
         let some = if newest { &some[some.len() - 1..] } else { &some };

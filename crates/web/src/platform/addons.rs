@@ -12,19 +12,24 @@ use howdah_model::version::{Major, Version};
 use howdah_store::addons::{self as stored, Addon};
 use howdah_store::apps::App;
 use howdah_store::attachments;
+use howdah_store::backup_plans::BackupPlan;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
 use crate::body::{Body, Ref, options};
 use crate::error::{Error, Result};
+use crate::platform::backup_plans;
 use crate::{Web, object};
 
 pub(crate) async fn services(_: Caller) -> Json<Value> {
-    Json(json!([object::service()]))
+    Json(json!([object::service(), backup_plans::service()]))
 }
 
 pub(crate) async fn service(_: Caller, Path(service): Path<String>) -> Result<Json<Value>> {
+    if backup_plans::is_service(&service) {
+        return Ok(Json(backup_plans::service()));
+    }
     check_service(&service)?;
     Ok(Json(object::service()))
 }
@@ -42,6 +47,9 @@ pub(crate) async fn plans(
     _: Caller,
     Path(service): Path<String>,
 ) -> Result<Json<Value>> {
+    if backup_plans::is_service(&service) {
+        return Ok(Json(backup_plans::plans()));
+    }
     check_service(&service)?;
     let installed = web.control().installed().await?;
     let versions = versions(&installed);
@@ -75,7 +83,9 @@ pub(crate) async fn list(State(web): State<Web>, caller: Caller) -> Result<Json<
         let own = attached.iter().filter(|one| one.app_id == addon.app_id);
         object::addon(addon, &own.cloned().collect::<Vec<_>>(), &caller.origin)
     };
-    Ok(Json(all.iter().map(of).collect()))
+    drop(conn);
+    let others = backup_plans::list(&web, &caller).await?;
+    Ok(Json(all.iter().map(of).chain(others).collect()))
 }
 
 pub(crate) async fn list_of_app(
@@ -87,7 +97,10 @@ pub(crate) async fn list_of_app(
     let mut conn = web.read().await?;
     let all = stored::list_by_app(&mut conn, caller.id(), app.id).await?;
     let attached = attachments::list_by_app(&mut conn, app.id).await?;
-    Ok(Json(all.iter().map(|addon| object::addon(addon, &attached, &caller.origin)).collect()))
+    drop(conn);
+    let other = backup_plans::of_app(&web, &caller, &app).await?;
+    let shown = all.iter().map(|addon| object::addon(addon, &attached, &caller.origin));
+    Ok(Json(shown.chain(other).collect()))
 }
 
 /// An add-on as JSON, with its config vars on its own app.
@@ -102,6 +115,9 @@ pub(crate) async fn show(
     caller: Caller,
     Path(addon): Path<String>,
 ) -> Result<Json<Value>> {
+    if let Some(other) = backup_plans::meant(&web, &caller, None, &addon).await? {
+        return Ok(Json(backup_plans::addon(&other, &caller.origin)));
+    }
     let addon = super::resolve::addon(&web, &caller, None, &addon).await?;
     Ok(Json(shown(&web, &caller, &addon).await?))
 }
@@ -117,11 +133,26 @@ async fn of_app(web: &Web, caller: &Caller, app: &str, addon: &str) -> Result<(A
     Ok((app, found.ok_or_else(|| Error::not_found(Noun::Addon))?))
 }
 
+/// An app and its add-on of backups, if that is what is meant.
+async fn other(
+    web: &Web,
+    caller: &Caller,
+    app: &str,
+    addon: &str,
+) -> Result<Option<(App, BackupPlan)>> {
+    let app = web.app(caller, app).await?;
+    let found = backup_plans::meant(web, caller, Some(&app), addon).await?;
+    Ok(found.map(|found| (app, found)))
+}
+
 pub(crate) async fn show_of_app(
     State(web): State<Web>,
     caller: Caller,
     Path((app, addon)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
+    if let Some((_, other)) = other(&web, &caller, &app, &addon).await? {
+        return Ok(Json(backup_plans::addon(&other, &caller.origin)));
+    }
     let (_, addon) = of_app(&web, &caller, &app, &addon).await?;
     Ok(Json(shown(&web, &caller, &addon).await?))
 }
@@ -150,6 +181,11 @@ pub(crate) async fn create(
     Body(new): Body<NewAddon>,
 ) -> Result<(StatusCode, Json<Value>)> {
     let app = web.app(&caller, &app).await?;
+    if backup_plans::is_plan(new.plan.text()) {
+        let (plan, name) = (new.plan.text(), new.name.as_deref());
+        let made = backup_plans::create(&web, &caller, &app, plan, name).await?;
+        return Ok((StatusCode::CREATED, Json(made)));
+    }
     let wanted = addons::Wanted {
         plan: new.plan.text().to_owned(),
         name: new.name,
@@ -180,6 +216,10 @@ pub(crate) async fn update(
     Path((app, addon)): Path<(String, String)>,
     Body(update): Body<Update>,
 ) -> Result<Json<Value>> {
+    if let Some((app, there)) = other(&web, &caller, &app, &addon).await? {
+        let plan = update.plan.as_ref().map_or(there.plan.name, Ref::text);
+        return Ok(Json(backup_plans::update(&web, &caller, &app, &there, plan).await?));
+    }
     let (_, mut addon) = of_app(&web, &caller, &app, &addon).await?;
     let mut message = None;
     if let Some(plan) = update.plan {
@@ -213,6 +253,9 @@ pub(crate) async fn destroy(
     Path((app, addon)): Path<(String, String)>,
     Body(Destroy { force }): Body<Destroy>,
 ) -> Result<Json<Value>> {
+    if let Some((app, there)) = other(&web, &caller, &app, &addon).await? {
+        return Ok(Json(backup_plans::destroy(&web, &caller, &app, &there).await?));
+    }
     let (_, addon) = of_app(&web, &caller, &app, &addon).await?;
     let mut shown = shown(&web, &caller, &addon).await?;
     addons::destroy(web.control(), caller.id(), &addon, force).await?;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::auth::Caller;
 use crate::body::{Body, Ref};
 use crate::error::{Error, Result};
+use crate::platform::backup_plans;
 use crate::{Web, object};
 
 fn shown(caller: &Caller, all: &[Attachment]) -> Json<Value> {
@@ -40,6 +41,9 @@ pub(crate) async fn list_of_addon(
     caller: Caller,
     Path(addon): Path<String>,
 ) -> Result<Json<Value>> {
+    if backup_plans::meant(&web, &caller, None, &addon).await?.is_some() {
+        return Ok(Json(json!([])));
+    }
     let addon = super::resolve::addon(&web, &caller, None, &addon).await?;
     let all = stored::list_visible(&mut *web.read().await?, caller.id()).await?;
     let of_addon: Vec<_> = all.into_iter().filter(|one| one.database_id == addon.id).collect();

@@ -5,12 +5,14 @@ use axum::extract::State;
 use howdah_control::requests::{Noun, addons as requests, resolve};
 use howdah_store::addons::{self, Addon};
 use howdah_store::attachments::{self, Attachment};
+use howdah_store::backup_plans::BackupPlan;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::{Error, Result};
+use crate::platform::backup_plans;
 use crate::{Web, object};
 
 /// The question for attachments.
@@ -68,6 +70,9 @@ pub(crate) async fn resolve_addons(
     caller: Caller,
     Body(question): Body<AddonQuestion>,
 ) -> Result<Json<Value>> {
+    if let Some(other) = other(&web, &caller, &question).await? {
+        return Ok(Json(json!([backup_plans::addon(&other, &caller.origin)])));
+    }
     let found = candidates(&web, &caller, question.app.as_deref(), &question.addon).await?;
     let mut conn = web.read().await?;
     let mut shown = Vec::new();
@@ -76,6 +81,16 @@ pub(crate) async fn resolve_addons(
         shown.push(object::addon(addon, &attached, &caller.origin));
     }
     Ok(Json(shown.into()))
+}
+
+/// The add-on of backups, if that is what is meant.
+async fn other(web: &Web, caller: &Caller, asked: &AddonQuestion) -> Result<Option<BackupPlan>> {
+    let (of, wanted) = resolve::split(&asked.addon);
+    let app = match of.or(asked.app.as_deref()) {
+        Some(app) => Some(web.app(caller, app).await?),
+        None => None,
+    };
+    backup_plans::meant(web, caller, app.as_ref(), wanted).await
 }
 
 async fn candidates(

@@ -420,7 +420,7 @@ fn names_of(list: Value) -> Vec<String> {
 #[tokio::test]
 async fn c23_c37_services_plans_and_versions_are_what_is_there() {
     let ground = Ground::new().await;
-    assert_eq!(names(&ground.get("/addon-services").await), ["heroku-postgresql"]);
+    assert_eq!(names(&ground.get("/addon-services").await), ["heroku-postgresql", "pgbackups"]);
     let plans = ground.get("/addon-services/heroku-postgresql/plans").await;
     assert_eq!(plans.as_array().map(Vec::len), Some(16));
     assert_snapshot!(shown(plans[2].clone()), @r#"

@@ -300,3 +300,100 @@ async fn e13_schedules_are_made_replaced_listed_for_the_app_and_removed() {
     assert_eq!(shop.ground.call("DELETE", &one, Value::Null).await.status, 404);
     assert_eq!(shop.ground.get(&path).await.as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn e1_e2_e4_e27_pgbackups_is_an_add_on_with_plans_and_takes_all_backups_with_it() {
+    let shop = Shop::new().await;
+    let ground = &shop.ground;
+    let plans = ground.get("/addon-services/pgbackups/plans").await;
+    let row = |plan: &Value| {
+        let part = |key: &str| plan[key].to_string().replace('"', "");
+        ["name", "manual", "daily", "weekly", "automatic"].map(part).join(" ")
+    };
+    let rows: Vec<_> = plans.as_array().expect("a list").iter().map(row).collect();
+    assert_eq!(
+        rows,
+        [
+            "pgbackups:plus 7 0 0 false",
+            "pgbackups:auto-week 2 7 0 true",
+            "pgbackups:auto-month 2 7 5 true",
+        ]
+    );
+    assert_eq!(ground.get("/addon-services").await[1]["name"], "pgbackups");
+    let add =
+        async |plan: Value| ground.call("POST", "/apps/demo/addons", json!({ "plan": plan })).await;
+    assert_eq!(add(json!("pgbackups:nope")).await.status, 422);
+    let added = add(json!("pgbackups")).await.ok();
+    assert_eq!(
+        (&added["plan"]["name"], &added["state"]),
+        (&json!("pgbackups:plus"), &json!("provisioned"))
+    );
+    let welcome = added["provision_message"].as_str().expect("text");
+    assert!(welcome.starts_with("You can now use \"pgbackups\" to backup"), "{welcome}");
+    assert_eq!(ground.releases("demo").await[0], "Add pgbackups:plus add-on");
+    for _ in 0..5 {
+        shop.capture(Value::Null).await;
+    }
+    let made = shop.transfer("POST", "b005/actions/public-url").await.ok();
+    let url = made["url"].as_str().expect("a URL").strip_prefix("http://howdah.test");
+    let url = url.expect("our own").to_owned();
+
+    let question = json!({ "addon": "pgbackups", "app": "demo" });
+    let found = ground.call("POST", "/actions/addons/resolve", question.clone()).await.ok();
+    let name = found[0]["name"].as_str().expect("a name").to_owned();
+    assert_eq!(ground.get("/apps/demo/addons").await[1]["name"], name.as_str());
+    assert_eq!(ground.get("/addons").await[1]["name"], name.as_str());
+    assert_eq!(ground.get(&format!("/addons/{name}/addon-attachments")).await, json!([]));
+    let path = format!("/apps/demo/addons/{name}");
+    let plan = json!({ "plan": { "name": "pgbackups:auto-week" } });
+    let changed = ground.call("PATCH", &path, plan).await.ok();
+    assert_eq!(changed["plan"]["name"], "pgbackups:auto-week");
+    assert_eq!(shop.names().await.len(), 5, "E4: nothing is pruned at once");
+    let refused = shop.post("backups", Value::Null).await;
+    assert!(refused.error().2.contains("2 manual backups, the most"), "{refused:#?}");
+    let attached = json!({ "addon_attachment": "pgbackups", "app": "demo" });
+    let none = ground.call("POST", "/actions/addon-attachments/resolve", attached).await;
+    assert_eq!(none.status, 404, "it is no database");
+
+    let removed = ground.call("DELETE", &path, Value::Null).await.ok();
+    assert_eq!(removed["state"], "deprovisioned");
+    assert_eq!(shop.names().await, [""; 0]);
+    assert_eq!(shop.fetch(&url, None).await.0, 404, "all old URLs are dead");
+    assert_eq!(ground.call("POST", "/actions/addons/resolve", question).await.status, 404);
+    add(json!({ "name": "pgbackups:auto-month" })).await.ok();
+    assert_eq!(shop.capture(Value::Null).await["name"], "b006");
+    ground.control.erase_dumps().await.expect("erase");
+    assert_eq!(ground.agent.erased().len(), 5, "nothing of them is left");
+}
+
+#[tokio::test]
+async fn a_thousand_backups_are_listed_without_their_logs() {
+    let shop = Shop::new().await;
+    shop.capture(Value::Null).await;
+    let pool = sqlx::PgPool::connect(&shop.ground.scratch.url()).await.expect("connect");
+    sqlx::raw_sql(
+        "insert into operations (id, kind, database_id, app_id, outcome, created_at, finished_at)
+         select gen_random_uuid(), 'capture', t.database_id, t.app_id, 'done', t.created_at, now()
+         from transfers t, generate_series(2, 1000) n;
+         insert into transfers (id, app_id, database_id, kind, cause, number, from_name, to_name,
+                                source_is, created_at, finished_at, succeeded, log)
+         select o.id, t.app_id, t.database_id, t.kind, 'automatic', 1 + row_number() over (),
+                'DATABASE', 'BACKUP', t.source_is, t.created_at, now(), true,
+                jsonb_build_array(repeat('x', 20000))
+         from transfers t, operations o
+         where o.kind = 'capture' and o.id <> t.id and not exists (select from machines m where m.id = o.id)",
+    )
+    .execute(&pool)
+    .await
+    .expect("insert");
+    pool.close().await;
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let begun = std::time::Instant::now();
+        assert_eq!(shop.names().await.len(), 1000);
+        best = best.min(begun.elapsed());
+    }
+    // An unoptimized build on a loaded machine: the bound is only against what grows with the logs.
+    assert!(best < Duration::from_secs(1), "it took {best:?}");
+    eprintln!("1,000 backups are listed in {best:?}");
+}

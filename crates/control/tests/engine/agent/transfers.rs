@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use howdah_model::agent::Wanted;
 use howdah_model::ids::{ParticipantId, TransferId};
-use howdah_model::transfer::{
-    From, Into, Made, TransferObservation, TransferSpec, TransferState,
-};
+use howdah_model::transfer::{From, Into, Made, TransferObservation, TransferSpec, TransferState};
 
 #[derive(Debug)]
 struct Told {
@@ -50,9 +48,8 @@ impl Transfers {
 
     /// Those that have something to do.
     pub(super) fn busy(&self) -> Vec<TransferId> {
-        let busy = |told: &Told| {
-            matches!(told.state, TransferState::Waiting | TransferState::Running)
-        };
+        let busy =
+            |told: &Told| matches!(told.state, TransferState::Waiting | TransferState::Running);
         self.told.iter().filter(|(_, told)| busy(told)).map(|(id, _)| *id).collect()
     }
 
