@@ -4,6 +4,7 @@ mod feel;
 mod perform;
 pub mod settings;
 pub(crate) mod spec;
+mod tuning;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use howdah_model::database_setting::{Changed, Value};
 use howdah_model::ids::{DatabaseId, ParticipantId};
+use howdah_model::name::DatabaseName;
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -33,26 +34,26 @@ pub async fn list(conn: &mut Connection, id: DatabaseId) -> Result<Changed> {
     Ok(rows.iter().map(entry).collect::<sqlx::Result<_>>()?)
 }
 
-/// As [`list`], of every database of a participant that has any.
+/// As [`list`], of every database of a participant that has any, by its name there.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list_of_participant(
     conn: &mut Connection,
     participant: ParticipantId,
-) -> Result<HashMap<DatabaseId, Changed>> {
+) -> Result<HashMap<DatabaseName, Changed>> {
     let rows = sqlx::query(
-        "select d.id, s.name, s.value from databases d
+        "select d.name as database, s.name, s.value from databases d
          join database_settings s on s.database_id = coalesce(d.follows_id, d.id)
          where d.participant_id = $1 and d.removed_at is null",
     )
     .bind(participant.0)
     .fetch_all(conn)
     .await?;
-    let mut all: HashMap<DatabaseId, Changed> = HashMap::new();
+    let mut all: HashMap<DatabaseName, Changed> = HashMap::new();
     for row in &rows {
         let (name, value) = entry(row)?;
-        all.entry(row.id("id")?).or_default().insert(name, value);
+        all.entry(row.named("database")?).or_default().insert(name, value);
     }
     Ok(all)
 }

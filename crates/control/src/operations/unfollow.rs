@@ -7,7 +7,10 @@ use howdah_model::machine::Machine as _;
 use howdah_model::operation::Outcome;
 use howdah_model::operation::unfollow::{Effect, Seen, State, Unfollow};
 use howdah_store::participants::Participant as Row;
-use howdah_store::{Tx, databases, lineage, operations, participants, routes, timelines, wakes};
+use howdah_store::{
+    Tx, database_settings, databases, lineage, logins, operations, participants, routes, timelines,
+    wakes,
+};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -120,6 +123,9 @@ async fn lead(control: &Control, facts: &Facts, fence: Fence<State>) -> Result<(
     let branch = position.map(|position| position.lsn);
     timelines::branch(&mut tx, timeline, row.timeline_id, branch, row.major, time).await?;
     lineage::lead(&mut tx, database.id, facts.asked.database.incarnation()).await?;
+    // Who logs in by a former name acts as an owner that is another's from here on.
+    logins::revoke_of_database(&mut tx, database.id, time).await?;
+    routes::changed(&mut tx).await?;
     participants::lead(&mut tx, id, timeline).await?;
     wakes::insert(&mut tx, &[database.id.0]).await?;
     Ok(tx.commit().await?)
@@ -133,6 +139,7 @@ async fn part(control: &Control, facts: &Facts, fence: Fence<State>) -> Result<(
     let Some(leader) = database.follows else {
         return Ok(());
     };
+    database_settings::inherit(&mut tx, database.id, leader).await?;
     lineage::part(&mut tx, database.id).await?;
     let leader = databases::get(&mut tx, leader).await?.context("its leader is not there")?;
     if let Some(there) = leader.participant_id {

@@ -16,7 +16,9 @@ use howdah_store::apps::App;
 use howdah_store::attachments::{self, Pointing};
 use howdah_store::credentials::{self, Credential};
 use howdah_store::operations::{self, New};
-use howdah_store::{Connection, Tx, config_vars, databases, lineage, transitions};
+use howdah_store::{
+    Connection, Tx, config_vars, database_settings, databases, lineage, transitions,
+};
 use serde_json::json;
 
 use super::copies::{Settled, Source};
@@ -247,6 +249,9 @@ async fn insert(control: &Control, tx: &mut Tx, app: AppId, new: &NewDatabase) -
     };
     let inserted = databases::insert(tx, &database, now).await;
     taken(inserted, "databases_addon_name_key", new.name.as_str())?;
+    if let Some(origin) = &origin {
+        database_settings::inherit(tx, new.id, origin.id).await?;
+    }
     let (id, password) = (CredentialId::new(), password::random_password());
     let credential = Credential {
         id,
