@@ -10,6 +10,7 @@ pub mod control_data;
 pub mod copy;
 mod copy_running;
 pub mod databases;
+pub mod diagnose;
 pub mod durable;
 pub mod extension_share;
 pub mod installed;

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod compliance;
 pub mod database;
 pub mod database_setting;
+pub mod diagnosis;
 pub mod explain;
 pub mod extension;
 pub mod frame;

@@ -1,6 +1,7 @@
 //! The figures of one database (D32, I31–I38): each a query of its own in `extras/`, which the
 //! local psql runs as the owner of the database and shows.
 
+use howdah_model::diagnosis::BLOAT;
 use serde_json::Value;
 
 use super::pg_psql::target;
@@ -24,8 +25,13 @@ macro_rules! extra {
 }
 
 pub(super) const COMMANDS: &[Command] = &[
-    extra!("pg:bloat", "Show how much larger tables and indexes are than their rows", "bloat")
-        .note("An estimate from the last ANALYZE. A bloat above 10 of a large table wants a cure."),
+    command("pg:bloat", Group::Databases, "Show how much room dead rows have left", |s, g| {
+        Box::pin(bloat(s, g))
+    })
+    .arguments(&[DATABASE])
+    .options(&[APP, REMOTE])
+    .note("An estimate from the last ANALYZE. A bloat above 10 of a large table wants a cure.")
+    .examples(&["howdah pg:bloat -a demo"]),
     extra!("pg:blocking", "Show which statements wait for which sessions", "blocking")
         .note("`pg:kill PID -f` ends a session that blocks others."),
     extra!("pg:cache-hit", "Show how often reads are answered from memory", "cache_hit")
@@ -97,6 +103,11 @@ pub(super) fn text_of(given: &Given, column: &str) -> String {
 async fn show(session: &Session, given: &Given, query: &str) -> Result<(), Failure> {
     let target = target(session, given).await?;
     answer(session, given, &target, query).await
+}
+
+async fn bloat(session: &Session, given: &Given) -> Result<(), Failure> {
+    let worst_first = bare(include_str!("../extras/bloat.sql"));
+    show(session, given, &format!("{BLOAT}{worst_first}")).await
 }
 
 async fn locks(session: &Session, given: &Given) -> Result<(), Failure> {
