@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800)];
 /// The version of the API that we speak.
-const ACCEPT: &str = "application/vnd.heroku+json; version=3";
+pub(crate) const ACCEPT: &str = "application/vnd.heroku+json; version=3";
 
 /// The code of a failure that is about something that is still being made.
 pub(crate) const NOT_YET: &str = "not-yet";
@@ -97,6 +97,11 @@ impl Api {
         Ok(Self { http, base, last_request_id: RefCell::new(None), count: Cell::new(0) })
     }
 
+    /// The HTTP client, and the platform's address.
+    pub(crate) fn parts(&self) -> (reqwest::Client, Url) {
+        (self.http.clone(), self.base.clone())
+    }
+
     /// The address of something, from the segments of its path.
     pub(crate) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
@@ -138,9 +143,9 @@ impl Api {
                 Ok(outcome) => return outcome,
                 Err(error) if broken(&error) => match pauses.next() {
                     Some(pause) => tokio::time::sleep(*pause).await,
-                    None => return Err(self.unreachable(&error)),
+                    None => return Err(unreachable(&self.base, &error)),
                 },
-                Err(error) => return Err(self.unreachable(&error)),
+                Err(error) => return Err(unreachable(&self.base, &error)),
             }
         }
     }
@@ -180,19 +185,20 @@ impl Api {
         }
         Ok(Err(refused(status.as_u16(), &body, known_as)))
     }
-
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let base = self.base.as_str().trim_end_matches('/');
-        if error.is_timeout() && !error.is_connect() {
-            let message = format!("{base} did not answer within {} s", TIMEOUT.as_secs());
-            return Failure::new(Exit::TimedOut, "timeout", message);
-        }
-        let message = format!("Couldn't reach Howdah at {base}: {}", chain(error));
-        Failure::new(Exit::Unreachable, "unreachable", message).advise(Hint::Up.plain())
-    }
 }
 
-fn header(response: &Response, name: &str) -> Option<String> {
+/// A failure to get an answer from a platform.
+pub(crate) fn unreachable(base: &Url, error: &reqwest::Error) -> Failure {
+    let base = base.as_str().trim_end_matches('/');
+    if error.is_timeout() && !error.is_connect() {
+        let message = format!("{base} did not answer within {} s", TIMEOUT.as_secs());
+        return Failure::new(Exit::TimedOut, "timeout", message);
+    }
+    let message = format!("Couldn't reach Howdah at {base}: {}", chain(error));
+    Failure::new(Exit::Unreachable, "unreachable", message).advise(Hint::Up.plain())
+}
+
+pub(crate) fn header(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
@@ -224,7 +230,8 @@ struct ErrorBody {
     url: Option<String>,
 }
 
-fn refused(status: u16, body: &[u8], request_id: String) -> Failure {
+/// A failure that the platform answered.
+pub(crate) fn refused(status: u16, body: &[u8], request_id: String) -> Failure {
     let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
     let id =
         body.id.unwrap_or_else(|| if status == 404 { "not_found" } else { "http_error" }.into());

@@ -36,6 +36,8 @@ pub(crate) enum Times {
     Optional,
     Once,
     OnceOrMore,
+    /// Everything from the first of them on, options too: the words of another command.
+    Rest,
 }
 
 /// A word that a command takes by its place.
@@ -175,7 +177,7 @@ impl Command {
             usage.push_str(&match argument.times {
                 Times::Optional => format!("[{}]", argument.name),
                 Times::Once => argument.name.to_owned(),
-                Times::OnceOrMore => format!("{}...", argument.name),
+                Times::OnceOrMore | Times::Rest => format!("{}...", argument.name),
             });
         }
         if !self.options.is_empty() {

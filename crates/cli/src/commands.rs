@@ -15,6 +15,8 @@ mod copies;
 mod incidents;
 mod keys;
 pub(crate) mod later;
+mod local;
+mod logs;
 mod maintenance;
 mod pg_backups;
 mod pg_backups_capture;
@@ -25,7 +27,9 @@ mod pg_copy;
 mod pg_credentials;
 mod pg_credentials_change;
 mod pg_extras;
+mod pg_import;
 mod pg_info;
+mod pg_maintenance;
 mod pg_operations;
 mod pg_pooling;
 mod pg_promote;
@@ -34,6 +38,7 @@ mod pg_psql;
 mod pg_push_pull;
 mod pg_reset;
 mod pg_sessions;
+mod pg_settings;
 mod pg_statements;
 mod pg_undelete;
 mod pg_unfollow;
@@ -41,8 +46,11 @@ mod pg_vacuum;
 mod pg_versions;
 mod pg_wait;
 mod pgbackups;
+mod ps;
 mod raw;
 mod releases;
+mod run;
+mod runner;
 
 use crate::command::Command;
 
@@ -53,6 +61,11 @@ const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     releases::COMMANDS,
     maintenance::COMMANDS,
+    ps::COMMANDS,
+    run::COMMANDS,
+    logs::COMMANDS,
+    runner::COMMANDS,
+    local::COMMANDS,
     access::COMMANDS,
     addons::COMMANDS,
     addons_create::COMMANDS,
@@ -76,6 +89,7 @@ const FAMILIES: &[&[Command]] = &[
     pgbackups::COMMANDS,
     pg_copy::COMMANDS,
     pg_push_pull::COMMANDS,
+    pg_import::COMMANDS,
     pg_credentials::COMMANDS,
     pg_credentials_change::COMMANDS,
     pg_pooling::COMMANDS,
@@ -84,6 +98,8 @@ const FAMILIES: &[&[Command]] = &[
     pg_extras::COMMANDS,
     pg_statements::COMMANDS,
     pg_vacuum::COMMANDS,
+    pg_settings::COMMANDS,
+    pg_maintenance::COMMANDS,
     pg_operations::COMMANDS,
     pg_versions::COMMANDS,
     account::COMMANDS,

@@ -97,8 +97,13 @@ fn parser(command: &'static Command) -> clap::Command {
             .index(place + 1)
             .allow_negative_numbers(true)
             .required(argument.times != Times::Optional);
-        parser =
-            parser.arg(if argument.times == Times::OnceOrMore { arg.num_args(1..) } else { arg });
+        parser = parser.arg(match argument.times {
+            Times::Optional | Times::Once => arg,
+            Times::OnceOrMore => arg.num_args(1..),
+            Times::Rest => {
+                arg.num_args(1..).trailing_var_arg(true).allow_hyphen_values(true).required(false)
+            }
+        });
     }
     parser.args(command.options.iter().chain(GLOBAL).map(option))
 }

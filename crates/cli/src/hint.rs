@@ -51,12 +51,17 @@ pub(crate) enum Hint {
     Restore,
     Schedule,
     EmptyFirst,
+    VerifyImport,
     Promote,
+    StartRunner,
+    ReadLog,
 }
 
 impl Hint {
     fn words(self) -> (&'static str, &'static str) {
         match self {
+            Self::StartRunner => ("run them:", "howdah runner DIR -a APP"),
+            Self::ReadLog => ("its output:", "howdah logs -p DYNO -a APP"),
             Self::Up => ("is it running?", "howdah up"),
             Self::Login => ("log in first:", "howdah login"),
             Self::Help => ("all commands:", "howdah help"),
@@ -103,6 +108,9 @@ impl Hint {
                 ("set one up:", "howdah pg:backups:schedule DATABASE --at TIME -a APP")
             }
             Self::EmptyFirst => ("to empty it:", "howdah pg:reset DATABASE -a APP"),
+            Self::VerifyImport => {
+                ("compare again:", "howdah pg:import:verify SOURCE DATABASE -a APP")
+            }
             Self::Promote => ("when it is right:", "howdah pg:promote DATABASE -a APP"),
             Self::Pool => {
                 ("take its URL away:", "howdah addons:detach DATABASE_CONNECTION_POOL -a APP")

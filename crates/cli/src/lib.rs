@@ -6,6 +6,7 @@
 
 mod api;
 mod app;
+mod attach;
 mod command;
 mod commands;
 mod confirm;
@@ -20,13 +21,16 @@ mod given;
 mod grammar;
 mod help;
 mod hint;
+mod import;
 mod libpq;
+mod link;
 mod page;
 mod pipe;
 mod prompt;
 mod psql;
 mod resources;
 mod run;
+mod runner;
 mod screen;
 mod session;
 mod shell;

@@ -154,7 +154,10 @@ fn carry_out(given: &Given, environment: Environment, screen: Screen) -> End {
     match outcome {
         Ok(()) => match session.becomes.take() {
             Some(program) => End::Become(program),
-            None => finished(&session.screen, Exit::Success),
+            None => match session.ends_with.get() {
+                0 => finished(&session.screen, Exit::Success),
+                code => End::Code(code),
+            },
         },
         Err(failure) => told(&session.screen, json, &failure),
     }

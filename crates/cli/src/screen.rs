@@ -31,6 +31,8 @@ pub(crate) struct Screen {
     pub(crate) now: fn() -> jiff::Timestamp,
     /// Standard output could not be written, other than by a reader that had enough.
     broken: Cell<bool>,
+    /// The reader of standard output had enough.
+    left: Cell<bool>,
 }
 
 /// Which of the streams are terminals.
@@ -92,6 +94,7 @@ impl Screen {
             zone: TimeZone::UTC,
             now: wall_clock,
             broken: Cell::new(false),
+            left: Cell::new(false),
         }
     }
 
@@ -129,8 +132,16 @@ impl Screen {
         !self.broken.get()
     }
 
+    /// Whether somebody still reads standard output.
+    pub(crate) fn is_read(&self) -> bool {
+        !self.left.get()
+    }
+
     fn note(&self, written: std::io::Result<()>) {
-        if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        let Err(error) = written else { return };
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            self.left.set(true);
+        } else {
             self.broken.set(true);
         }
     }

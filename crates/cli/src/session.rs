@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) no_input: bool,
     /// The program that this one becomes when the command is over.
     pub(crate) becomes: Cell<Option<std::process::Command>>,
+    /// The exit code of a program that ran for us, which is this one's when the command is over.
+    pub(crate) ends_with: Cell<u8>,
 }
 
 /// The platform that a call speaks to, and as whom.
@@ -80,6 +82,7 @@ impl Session {
             may_ask: screen.terminals.input && !given.has("no-input"),
             no_input: given.has("no-input"),
             becomes: Cell::new(None),
+            ends_with: Cell::new(0),
             json: given.value("json").map(fields),
             trace: given.has("trace"),
             screen,
@@ -265,7 +268,7 @@ impl Session {
 }
 
 /// Reads the body of an answer. One that is not what we expect is told without its content.
-fn read<T: DeserializeOwned>(url: &Url, body: &[u8]) -> Result<T, Failure> {
+pub(crate) fn read<T: DeserializeOwned>(url: &Url, body: &[u8]) -> Result<T, Failure> {
     let body = if body.is_empty() { b"null" } else { body };
     serde_json::from_slice(body).map_err(|error| {
         let message = format!(

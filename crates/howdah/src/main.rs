@@ -10,6 +10,7 @@ mod gateway_role;
 mod heroku_env;
 mod hold;
 mod home;
+mod https;
 mod limited;
 mod listening;
 mod notify;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
     // First of all: PostgreSQL runs this for every file of WAL.
     if let Some(code) = howdah_agent::wal_client(&arguments) {
+        return code;
+    }
+    if let Some(code) = howdah_runner::keeper(&arguments) {
         return code;
     }
     match own::Own::parse(&arguments) {

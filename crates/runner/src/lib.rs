@@ -6,6 +6,7 @@ mod bridge;
 pub mod dotenv;
 mod keeper;
 mod lines;
+pub mod local;
 mod process;
 pub mod procfile;
 mod slot;

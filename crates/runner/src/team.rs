@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::bridge;
 use crate::lines::Cutter;
+use crate::local::Event;
 use crate::process::{Ended, Ends, Process, Setting, Streams, free_port, variables};
 use crate::slot::{Act, Slot, Wanted};
 
@@ -50,8 +51,9 @@ pub struct Team {
     is_ending: bool,
 }
 
+/// What is asked of whoever watches a process.
 #[derive(Clone, Copy, Debug)]
-enum Signal {
+pub(crate) enum Signal {
     Terminate,
 }
 
@@ -82,6 +84,12 @@ impl Team {
 
     /// Changes what shall run. [`Team::turn`] brings it about.
     pub fn want(&mut self, goal: Goal) {
+        let others = goal.vars != self.goal.vars;
+        if others && goal.release == self.goal.release {
+            // What is known only by its values is a reason to begin anew as well.
+            let now = Instant::now();
+            self.slots.values_mut().for_each(|slot| slot.restart(now));
+        }
         self.goal = goal;
     }
 
@@ -244,7 +252,7 @@ impl Team {
         self.handles.insert(name.clone(), handle);
         let (name, said, now) = (name.clone(), self.said.clone(), self.now);
         self.running.spawn(async move {
-            let listener = Listener { name: name.clone(), said, now };
+            let listener = Listener::Log { name: name.clone(), said, now };
             let ended = watch(process, ends, signals, listener).await;
             (name, ended)
         });
@@ -374,24 +382,33 @@ async fn next(running: &mut JoinSet<(DynoName, Ended)>) -> (DynoName, Ended) {
     }
 }
 
-struct Listener {
-    name: DynoName,
-    said: mpsc::Sender<Said>,
-    now: fn() -> Timestamp,
+/// Who hears what a process says.
+pub(crate) enum Listener {
+    /// The app's log.
+    Log { name: DynoName, said: mpsc::Sender<Said>, now: fn() -> Timestamp },
+    /// The person at this machine.
+    Local { name: DynoName, events: mpsc::Sender<(DynoName, Event)> },
 }
 
 impl Listener {
     async fn hear(&self, lines: impl IntoIterator<Item = String>) {
         for text in lines {
-            let said = Said { at: (self.now)(), dyno: self.name.clone(), of_platform: false, text };
             // Whoever listens may have gone; the process goes on.
-            let _ = self.said.send(said).await;
+            match self {
+                Self::Log { name, said, now } => {
+                    let line = Said { at: now(), dyno: name.clone(), of_platform: false, text };
+                    let _ = said.send(line).await;
+                }
+                Self::Local { name, events } => {
+                    let _ = events.send((name.clone(), Event::Line(text))).await;
+                }
+            }
         }
     }
 }
 
 /// Hears a process until its end.
-async fn watch(
+pub(crate) async fn watch(
     mut process: Process,
     ends: Ends,
     mut signals: mpsc::Receiver<Signal>,
