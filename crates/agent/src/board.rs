@@ -141,7 +141,7 @@ impl Board {
         &self,
         id: ParticipantId,
         database: &DatabaseName,
-        seen: Option<Seen>,
+        seen: Option<&Seen>,
     ) -> Option<Compliance> {
         let mut before = None;
         self.update(id, |one| {

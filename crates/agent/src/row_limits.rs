@@ -91,7 +91,10 @@ async fn look(
         return Ok(());
     };
     let seen = rows::look(cluster, name, limit, clock::now()).await?;
-    let before = board.counted(id, name, Some(seen));
+    let before = board.counted(id, name, Some(&seen));
+    if let Some(error) = &seen.left {
+        tracing::info!(participant.id = %id, "the limit of rows of `{name}`: {error}");
+    }
     if before != Some(seen.compliance) {
         let (rows, limit) = (seen.rows, limit.rows);
         match seen.compliance {

@@ -8,40 +8,46 @@
 //! revokes it, where only the platform can write, and is granted again from that record.
 //!
 //! The guard comes first, in a transaction of its own: from then on nothing new can be made, and
-//! what a crash, or a tenant's open transaction, has left is found by the next look. A transaction
-//! that began earlier and still writes when that look comes is ended.
+//! what a crash, or a tenant's open transaction, has left is found by the next look. After a minute,
+//! transactions that began earlier and still write are ended, and so is who holds a table that could
+//! not be changed.
 
 mod count;
+mod refusing;
 
 use howdah_model::compliance::{Compliance, Limit};
 use howdah_model::name::DatabaseName;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::Cluster;
 use crate::connection::{Connection, Limits, SqlError};
 use crate::sql::literal;
 
 pub use count::count;
+use refusing::end_older_writers;
+pub use refusing::{Manner, allow, refuse};
 
-/// Who may insert where, but superusers: one row for each privilege.
-const INSERTABLE: &str = include_str!("rows/insertable.sql");
-const INSTALL: &str = include_str!("rows/install.sql");
-const TIGHTEN: &str = include_str!("rows/tighten.sql");
-const LOOSEN: &str = include_str!("rows/loosen.sql");
+/// How long after new rows are refused what still brings some is ended.
+const FIRM: SignedDuration = SignedDuration::from_secs(60);
+/// Who begins so long after new rows are refused finds all revoked: that takes less, or is repeated
+/// at once.
+const LATEST: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a look at the rows of a database saw, and left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     /// Its rows.
     pub rows: u64,
     /// How it stands to its limit.
     pub compliance: Compliance,
+    /// What is not yet as that wants it, and is tried again by the next look.
+    pub left: Option<SqlError>,
 }
 
 /// Counts the rows of a database and makes what its limit wants true in it.
 ///
 /// # Errors
-/// See [`SqlError`]; what was not done is done by the next look.
+/// When it could not be counted; see [`SqlError`].
 pub async fn look(
     cluster: &Cluster,
     database: &DatabaseName,
@@ -57,17 +63,24 @@ pub async fn look(
         remember(&platform, database, compliance).await?;
     }
     platform.close().await;
-    match compliance {
-        Compliance::Within | Compliance::Over { .. } => allow(&inside).await?,
-        Compliance::Refused { since, .. } => {
-            if compliance == before {
-                end_older_writers(&inside, since).await?;
-            }
-            refuse(&inside).await?;
-        }
-    }
+    let left = make_true(&inside, compliance, now).await.err();
     inside.close().await;
-    Ok(Seen { rows, compliance })
+    Ok(Seen { rows, compliance, left })
+}
+
+async fn make_true(
+    inside: &Connection,
+    compliance: Compliance,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    match compliance {
+        Compliance::Within | Compliance::Over { .. } => allow(inside).await,
+        Compliance::Refused { since, .. } if now >= since + FIRM => {
+            end_older_writers(inside, since + LATEST).await?;
+            refuse(inside, Manner::Firm).await
+        }
+        Compliance::Refused { .. } => refuse(inside, Manner::Polite).await,
+    }
 }
 
 /// Makes true that a database has no limit.
@@ -78,57 +91,6 @@ pub async fn unlimited(cluster: &Cluster, database: &DatabaseName) -> Result<(),
     let inside = cluster.connect(database.as_str(), Limits::ROWS).await?;
     allow(&inside).await?;
     inside.close().await;
-    Ok(())
-}
-
-/// Refuses new rows. May be repeated, and be broken off anywhere.
-///
-/// # Errors
-/// See [`SqlError`]; also when a table is left that takes rows because its owner holds it.
-pub async fn refuse(inside: &Connection) -> Result<(), SqlError> {
-    inside.run(&INSTALL.replace("{insertable}", INSERTABLE)).await?;
-    let left = format!("select count(distinct relation) from ({INSERTABLE}) i");
-    let number = async || {
-        let rows = inside.rows(&left, &[]).await?;
-        Ok::<i64, SqlError>(rows.first().map_or(0, |row| row.get(0)))
-    };
-    if number().await? == 0 {
-        return Ok(());
-    }
-    inside.run(&TIGHTEN.replace("{insertable}", INSERTABLE)).await?;
-    match number().await? {
-        0 => Ok(()),
-        left => Err(SqlError::Refused {
-            code: tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE,
-            message: format!("{left} tables still take rows, as a transaction has changed them"),
-        }),
-    }
-}
-
-/// Gives back what [`refuse`] has taken. May be repeated, and be broken off anywhere.
-///
-/// # Errors
-/// See [`SqlError`].
-pub async fn allow(inside: &Connection) -> Result<(), SqlError> {
-    const REFUSED: &str = "select from pg_class where oid = to_regclass('pg_catalog.howdah_revoked') \
-         union all select from pg_event_trigger where evtname = 'howdah_row_guard'";
-    if inside.rows(REFUSED, &[]).await?.is_empty() {
-        return Ok(());
-    }
-    inside.run(LOOSEN).await
-}
-
-/// Ends the transactions of tenants that began before new rows were refused and have written.
-async fn end_older_writers(inside: &Connection, since: Timestamp) -> Result<(), SqlError> {
-    let end = "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity \
-         where datname = current_database() and usename <> current_user \
-         and backend_xid is not null and xact_start < to_timestamp($1::float8)";
-    let since = since.as_microsecond() as f64 / 1_000_000.0;
-    let rows = inside.rows(end, &[&since]).await?;
-    let ended: i64 = rows.first().map_or(0, |row| row.get(0));
-    if ended > 0 {
-        tracing::warn!("ended {ended} transactions that still added rows over the limit");
-    }
     Ok(())
 }
 

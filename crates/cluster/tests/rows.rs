@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use howdah_cluster::connection::Limits;
 use howdah_cluster::databases::{Databases, Look, Wanted};
-use howdah_cluster::{Cluster, Connection, rows};
+use howdah_cluster::rows::{self, Manner};
+use howdah_cluster::{Cluster, Connection};
 use howdah_model::agent::{CredentialOf, CredentialSpec, Installed};
 use howdah_model::compliance::{Compliance, Limit};
-use howdah_testkit::clusters::{Home, Session, Tenant, majors, verifier};
+use howdah_testkit::clusters::{Cutter, Home, Session, Tenant, majors, verifier};
 use jiff::Timestamp;
 
 const LIMIT: Limit = Limit { rows: 100, grace: Duration::from_secs(1000) };
@@ -60,6 +61,20 @@ impl Limited {
 
     async fn look(&self) -> rows::Seen {
         rows::look(&self.cluster, &self.tenant.name, &LIMIT, self.now).await.unwrap()
+    }
+
+    /// Looks until nothing is left to do: what was cut may still run.
+    async fn settle(&self) -> rows::Seen {
+        let flush = "select pg_stat_force_next_flush()";
+        self.ask(flush).await.unwrap();
+        self.ask("select 1").await.unwrap();
+        for _ in 0..100 {
+            let seen = self.look().await;
+            if seen.left.is_none() {
+                return seen;
+            }
+        }
+        panic!("looks do not come to an end");
     }
 
     async fn inside(&self) -> Connection {
@@ -246,13 +261,16 @@ async fn c28_c29_no_rows_come_in_whatever_the_owner_does_and_all_is_as_it_was_af
         // One table is held by a transaction that has changed its rights.
         lender.ask("begin").await.unwrap();
         lender.ask("grant select on child to public").await.unwrap();
-        let held = rows::look(&it.cluster, &it.tenant.name, &LIMIT, it.now).await.unwrap_err();
-        assert!(held.to_string().contains("1 tables still take rows"), "{held}");
+        let seen = it.look().await;
+        let refused = Compliance::Refused { over, since: it.now };
+        let left = seen.left.map(|left| left.to_string()).unwrap_or_default();
+        assert!(left.contains("1 tables still take rows"), "{left}");
         assert!(it.ask("insert into t values (152)").await.is_err(), "the others are closed");
         assert!(it.ask("grant insert on t to u_one").await.is_err());
-        // What began earlier and writes is ended by the next look.
+        // What began earlier and writes has a minute.
+        it.now += Duration::from_secs(60);
         let seen = it.look().await;
-        assert_eq!(seen.compliance, Compliance::Refused { over, since: it.now });
+        assert_eq!((seen.compliance, seen.left.is_none()), (refused, true));
         assert!(early.ask("commit").await.is_err() && lender.ask("commit").await.is_err());
 
         for (what, why) in REFUSED {
@@ -307,4 +325,58 @@ fn is_not_in_a_dump(it: &Limited) {
         (String::from_utf8_lossy(&dump.stdout), String::from_utf8_lossy(&dump.stderr));
     assert!(dump.status.success() && text.contains("CREATE TABLE public.t"), "{said}");
     assert!(!text.contains("howdah"), "{text}");
+}
+
+/// What a session holds that began after rows were refused is taken from it, too.
+#[tokio::test]
+async fn c29_a_table_that_is_held_does_not_stay_open() {
+    for major in majors() {
+        let it = Limited::new(&major).await;
+        it.ask("create table t (x int)").await.unwrap();
+        let holder = it.tenant.connect(&it.cluster.socket_dir).await.unwrap();
+        holder.ask("begin; truncate t").await.unwrap();
+        let inside = it.inside().await;
+        assert!(rows::refuse(&inside, Manner::Polite).await.is_err());
+        rows::refuse(&inside, Manner::Firm).await.unwrap();
+        // Nothing else that the platform does for its owner gives it back.
+        let repair = inside.run("grant all on public.t to u_one").await.unwrap_err();
+        assert!(repair.to_string().contains("GRANT is refused"), "{repair}");
+        assert!(holder.ask("commit").await.is_err());
+        assert!(it.ask("insert into t values (1)").await.is_err());
+        rows::allow(&inside).await.unwrap();
+        it.ask("insert into t values (1)").await.unwrap();
+    }
+}
+
+/// Cut after any statement, the next look makes it whole, in both directions.
+#[tokio::test]
+async fn c29_what_is_cut_at_any_statement_is_completed_by_the_next_look() {
+    const FILL: &str = "insert into t select generate_series(1, 201)";
+    const EMPTY: &str = "delete from t";
+    for major in majors() {
+        let it = Limited::new(&major).await;
+        it.does("create table t (x int); grant insert on t to public").await;
+        let before = it.rights().await;
+        for (from, to) in [(EMPTY, FILL), (FILL, EMPTY)] {
+            for nth in 1_usize.. {
+                let _ = it.ask(from).await;
+                it.settle().await;
+                it.does(to).await;
+                let dir = it.cluster.socket_dir.join(format!("{}-{nth}", &to[..1]));
+                let cutter = Cutter::new(&it.cluster.socket_dir, dir, nth);
+                let socket_dir = cutter.socket_dir.clone();
+                let through = Cluster { socket_dir, ..it.cluster.clone() };
+                let _ = rows::look(&through, &it.tenant.name, &LIMIT, it.now).await;
+                let seen = it.settle().await;
+                let is_refused = matches!(seen.compliance, Compliance::Refused { .. });
+                assert_eq!(is_refused, to == FILL, "{nth}");
+                assert_eq!(it.ask("insert into t values (1)").await.is_err(), is_refused, "{nth}");
+                assert!(is_refused || it.rights().await == before, "{nth}");
+                if !cutter.has_cut() {
+                    assert!(nth > 7, "only {nth} statements were sent");
+                    break;
+                }
+            }
+        }
+    }
 }

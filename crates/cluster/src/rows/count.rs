@@ -22,6 +22,11 @@ const ROWS_OF_PAGE: i64 = 291;
 /// How long tables may be analyzed in one look; what is left comes with the next.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A tenant may have set these for its database; and a transaction that has changed a table without
+/// holding it is not waited for.
+const SET: &str =
+    "set default_statistics_target = 100; set vacuum_cost_delay = 0; set lock_timeout = '250ms'";
+
 /// What is known of one table.
 struct Table {
     name: String,
@@ -95,8 +100,7 @@ async fn analyze<'a>(
     let mut any = false;
     for table in tables.take_while(|_| begin.elapsed() < PATIENCE) {
         if !any {
-            // A tenant may have set these for its database.
-            inside.run("set default_statistics_target = 100; set vacuum_cost_delay = 0").await?;
+            inside.run(SET).await?;
         }
         any = true;
         match inside.run(&format!("analyze (skip_locked) {}", table.name)).await {
@@ -104,6 +108,9 @@ async fn analyze<'a>(
             Err(error) => tracing::debug!("a table is not counted: {error}"),
             Ok(()) => {}
         }
+    }
+    if any {
+        inside.run("reset lock_timeout").await?;
     }
     Ok(any)
 }

@@ -2,6 +2,7 @@ do $loosen$
 declare
   one record;
 begin
+  perform set_config('howdah.rows', 'on', true);
   if exists (select from pg_event_trigger where evtname = 'howdah_row_guard') then
     alter extension plpgsql drop event trigger howdah_row_guard;
     drop event trigger howdah_row_guard;
@@ -28,7 +29,7 @@ begin
     left join pg_attribute t on t.attrelid = r.relation and t.attnum = r.attnum and not t.attisdropped
     left join pg_roles g on g.oid = r.grantor
     left join pg_roles h on h.oid = r.grantee
-    order by r.grantor is not null, r.grantable desc
+    order by r.grantor is not null, r.grantable desc, random() limit 1000
   loop
     begin
       if one.is_there then
