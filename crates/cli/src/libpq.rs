@@ -109,6 +109,31 @@ impl Place {
         Ok(place)
     }
 
+    /// The URL of it, with its password, for the platform.
+    pub(crate) fn url(&self) -> Result<String, Failure> {
+        let value = |name: &str| self.variables.get(name).map_or("", String::as_str);
+        let wrong = |why: &str| Failure::usage(format!("{} has no URL: {why}", self.label));
+        let host = value("PGHOST");
+        if host.is_empty() || host.starts_with('/') {
+            return Err(wrong("a host is needed that the platform reaches too"));
+        }
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let mut url =
+            Url::parse(&format!("postgres://{host}")).map_err(|error| wrong(&error.to_string()))?;
+        let set = url
+            .set_port(Some(value("PGPORT").parse().unwrap_or(5432)))
+            .and_then(|()| url.set_username(value("PGUSER")))
+            .and_then(|()| url.set_password(Some(value("PGPASSWORD"))));
+        set.map_err(|()| wrong("its host has no user or port"))?;
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().push(self.database());
+        }
+        if !value("PGSSLMODE").is_empty() {
+            url.query_pairs_mut().append_pair("sslmode", value("PGSSLMODE"));
+        }
+        Ok(url.to_string())
+    }
+
     /// The same server, another database.
     pub(crate) fn with_database(&self, name: &str) -> Self {
         let mut place = self.clone();

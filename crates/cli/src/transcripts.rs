@@ -10,6 +10,7 @@ mod copies;
 mod credentials;
 mod databases;
 mod extras;
+mod imports;
 mod plans;
 mod pooling;
 mod protection;

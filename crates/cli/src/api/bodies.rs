@@ -8,7 +8,7 @@ use futures_util::stream;
 use reqwest::{Response, Url};
 use tokio::io::AsyncReadExt as _;
 
-use super::{ACCEPT, Api, Call, Identity, header, refused};
+use super::{ACCEPT, Api, Call, Identity, header, refused, unreachable};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -59,7 +59,7 @@ impl Api {
         if from > 0 {
             request = request.header("range", format!("bytes={from}-"));
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| unreachable(&self.base, &error))?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
             let known_as = header(&response, "request-id").unwrap_or_default();
@@ -105,10 +105,11 @@ impl Api {
         if let Identity::Key(key) = &call.identity {
             request = request.bearer_auth(key.reveal());
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| unreachable(&self.base, &error))?;
         let status = response.status();
         let known_as = header(&response, "request-id").unwrap_or_default();
-        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?.to_vec();
+        let body =
+            response.bytes().await.map_err(|error| unreachable(&self.base, &error))?.to_vec();
         if status.is_success() { Ok(body) } else { Err(refused(status.as_u16(), &body, known_as)) }
     }
 }

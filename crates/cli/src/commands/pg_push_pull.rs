@@ -151,14 +151,18 @@ async fn remote(session: &Session, given: &Given) -> Result<(Place, String), Fai
     Ok((place, database.attachment.addon.name.clone()))
 }
 
+/// Whether there is nothing in a database.
+pub(super) async fn is_empty(session: &Session, place: &Place) -> Result<bool, Failure> {
+    Ok(place.ask(session, RELATIONS).await?.trim() == "0")
+}
+
 /// Nothing is copied into what holds something already.
 async fn refuse_unless_empty(
     session: &Session,
     given: &Given,
     place: &Place,
 ) -> Result<(), Failure> {
-    let count = place.ask(session, RELATIONS).await?;
-    if count.trim() == "0" {
+    if is_empty(session, place).await? {
         return Ok(());
     }
     let message = "Remote database is not empty.\n\
