@@ -1,5 +1,8 @@
 //! Logical copies with real clusters and a real archive.
 
+mod broken;
+mod hostile;
+
 use howdah_model::ids::TransferId;
 use howdah_model::transfer::{From, Into, TransferObservation, TransferSpec, TransferState};
 
