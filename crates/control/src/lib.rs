@@ -3,6 +3,7 @@
 //! each; `servers` speaks to the agents; `requests` is what people can ask for.
 
 pub mod clock;
+mod compliance;
 pub mod config;
 mod control;
 mod databases;
@@ -13,6 +14,7 @@ pub mod gateway;
 pub mod incidents;
 mod key_check;
 pub mod keyring;
+mod links;
 pub mod logs;
 mod maintaining;
 pub mod metrics;

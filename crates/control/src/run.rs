@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::servers::watch;
 use crate::{
-    Control, engine, erasing, former_logins, incidents, maintaining, news, observations, pool,
-    retention, routes, transfers,
+    Control, compliance, engine, erasing, former_logins, incidents, maintaining, news,
+    observations, pool, retention, routes, transfers,
 };
 
 impl Control {
@@ -27,6 +27,7 @@ impl Control {
         begin(&mut parts, "observations", observations::run(control(), token()));
         begin(&mut parts, "retention", retention::run(control(), token()));
         begin(&mut parts, "incidents", incidents::run(control(), token()));
+        begin(&mut parts, "limits of rows", compliance::run(control(), token()));
         begin(&mut parts, "maintenance", maintaining::run(control(), token()));
         begin(&mut parts, "erasing", erasing::run(control(), token()));
         begin(&mut parts, "former logins", former_logins::run(control(), token()));

@@ -30,6 +30,8 @@ fn c27_c28_over_the_limit_inserts_are_refused_and_under_it_they_work_again() {
 
     ask("insert into t select generate_series(24, 10001)").ok();
     shows("10001/10000 (Not in compliance, INSERT is refused)");
+    let told = || demo.say("logs -n 100 -a demo").ok().contains("INSERT is refused. Delete");
+    wait_until("the app's log tells of it", told);
     refused(ask("insert into t values (1)"), "permission denied for table t");
     refused(ask("create table u (x int)"), "more rows than its plan allows");
     ask("update t set x = 0 where x = 1").ok();
