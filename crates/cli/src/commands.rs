@@ -26,6 +26,7 @@ mod pg_backups_schedules;
 mod pg_copy;
 mod pg_credentials;
 mod pg_credentials_change;
+mod pg_diagnose;
 mod pg_extras;
 mod pg_import;
 mod pg_info;
@@ -98,6 +99,7 @@ const FAMILIES: &[&[Command]] = &[
     pg_extras::COMMANDS,
     pg_statements::COMMANDS,
     pg_vacuum::COMMANDS,
+    pg_diagnose::COMMANDS,
     pg_settings::COMMANDS,
     pg_maintenance::COMMANDS,
     pg_operations::COMMANDS,

@@ -9,6 +9,7 @@ mod config;
 mod copies;
 mod credentials;
 mod databases;
+mod diagnose;
 mod extras;
 mod imports;
 mod plans;

@@ -15,7 +15,6 @@ const NAMES: &[&str] = &[
     "git:clone",
     "git:remote",
     "open",
-    "pg:diagnose",
     "pg:links",
     "pg:links:create",
     "pg:links:destroy",
