@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path as InPath, Query, State as Shared};
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
@@ -14,16 +15,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use howdah_cluster::connection::SqlError;
+use howdah_cluster::diagnose;
 use howdah_cluster::look::{self, How, Which};
-use howdah_cluster::ownership;
+use howdah_cluster::settings::is_safe;
+use howdah_cluster::{RunAs, links, ownership};
 use howdah_model::agent::{Expired, ParticipantSpec, Wanted};
-use howdah_model::ids::{ParticipantId, TimelineId, TransferId};
-use howdah_model::name::DatabaseName;
+use howdah_model::diagnosis::Asked;
+use howdah_model::ids::{LinkId, ParticipantId, TimelineId, TransferId};
+use howdah_model::link::LinkSpec;
+use howdah_model::name::{DatabaseName, LinkName};
 use howdah_model::transfer::TransferSpec;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +36,7 @@ use crate::archiving::erasing::Erasing;
 use crate::board::Board;
 use crate::clock;
 use crate::manager::{NotTaken, Put};
-use crate::transfers::{Downloads, Transfers};
+use crate::transfers::{Downloads, Transfers, UploadNotTaken};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -75,12 +80,17 @@ pub(crate) async fn serve(
         .route("/observation", get(observation))
         .route("/timelines/{id}", put(put_timeline))
         .route("/transfers/{id}", put(put_transfer))
-        .route("/dumps/{id}", get(give_dump).delete(delete_dump))
+        .route("/dumps/{id}", get(give_dump).put(put_dump).delete(delete_dump))
         .route("/expiry", get(expired).post(expire))
         .route("/participants/{id}/databases/{name}/look", post(look_now))
         .route("/participants/{id}/databases/{name}/terminate", post(terminate))
+        .route(
+            "/participants/{id}/databases/{name}/links/{link}",
+            put(make_link).delete(remove_link),
+        )
         .route("/participants/{id}/databases/{name}/repair_default", post(repair_default))
         .route("/participants/{id}/databases/{name}/stats_reset", post(reset_statistics))
+        .route("/participants/{id}/databases/{name}/diagnose", post(diagnose_now))
         .layer(DefaultBodyLimit::max(LARGEST_SPEC))
         .with_state(state);
     let told = stop.clone();
@@ -168,6 +178,21 @@ async fn give_dump(
         Ok(response) => response,
         Err(error @ howdah_archive::Error::Missing { .. }) => refused(StatusCode::NOT_FOUND, error),
         Err(error) => refused(StatusCode::BAD_GATEWAY, error),
+    }
+}
+
+async fn put_dump(
+    Shared(state): Shared<State>,
+    InPath(id): InPath<TransferId>,
+    content: Body,
+) -> Response {
+    let Some(downloads) = &state.downloads else {
+        return refused(StatusCode::CONFLICT, "this agent has no archive");
+    };
+    match downloads.take(id, content).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(why @ UploadNotTaken::Archive(_)) => refused(StatusCode::BAD_GATEWAY, why),
+        Err(why) => refused(StatusCode::UNPROCESSABLE_ENTITY, why),
     }
 }
 
@@ -273,6 +298,57 @@ async fn reset_statistics(
     }
 }
 
+/// How long a link may take: another server has to answer.
+const LINK: Duration = Duration::from_secs(45);
+
+async fn make_link(
+    Shared(state): Shared<State>,
+    InPath((id, name, _)): InPath<(ParticipantId, DatabaseName, LinkName)>,
+    Json(link): Json<LinkSpec>,
+) -> Response {
+    let Some(participant) = state.board.one(id).filter(|one| one.databases.contains_key(&name))
+    else {
+        return refused(StatusCode::NOT_FOUND, format!("there is no database `{name}` in {id}"));
+    };
+    let major = participant.version.map(|version| version.major);
+    if !major.is_some_and(|major| is_safe("postgres_fdw", major, RunAs::is_someone_else())) {
+        return refused(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "links need postgres_fdw, which is safe only where PostgreSQL runs as another operating \
+             system user than the platform: run `howdah up` as root",
+        );
+    }
+    let make = timeout(LINK, links::make(&participant.socket_dir, &name, &link));
+    linked(make.await.unwrap_or(Err(SqlError::Silent(LINK))))
+}
+
+/// Which link is to go.
+#[derive(Deserialize)]
+struct Gone {
+    id: LinkId,
+}
+
+async fn remove_link(
+    Shared(state): Shared<State>,
+    InPath((id, name, link)): InPath<(ParticipantId, DatabaseName, LinkName)>,
+    Json(gone): Json<Gone>,
+) -> Response {
+    let Some(participant) = state.board.one(id).filter(|one| one.databases.contains_key(&name))
+    else {
+        return refused(StatusCode::NOT_FOUND, format!("there is no database `{name}` in {id}"));
+    };
+    let remove = timeout(LINK, links::remove(&participant.socket_dir, &name, &link, gone.id));
+    linked(remove.await.unwrap_or(Err(SqlError::Silent(LINK))))
+}
+
+fn linked(done: Result<(), SqlError>) -> Response {
+    match done {
+        Ok(()) => Json(json!({})).into_response(),
+        Err(error @ SqlError::Refused { .. }) => refused(StatusCode::UNPROCESSABLE_ENTITY, error),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
+    }
+}
+
 async fn repair_default(
     Shared(state): Shared<State>,
     InPath((id, name)): InPath<(ParticipantId, DatabaseName)>,
@@ -285,6 +361,27 @@ async fn repair_default(
     let repair = timeout(BOUND, ownership::repair(&participant.socket_dir, &name));
     match repair.await.unwrap_or(Err(SqlError::Silent(BOUND))) {
         Ok(()) => Json(json!({})).into_response(),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
+    }
+}
+
+/// How many databases are diagnosed at a time: each takes many looks.
+static DIAGNOSES: Semaphore = Semaphore::const_new(2);
+
+async fn diagnose_now(
+    Shared(state): Shared<State>,
+    InPath((id, name)): InPath<(ParticipantId, DatabaseName)>,
+    Json(asked): Json<Asked>,
+) -> Response {
+    let Some(participant) = state.board.one(id).filter(|one| one.databases.contains_key(&name))
+    else {
+        return refused(StatusCode::NOT_FOUND, format!("there is no database `{name}` in {id}"));
+    };
+    let Ok(_one_of_few) = DIAGNOSES.try_acquire() else {
+        return refused(StatusCode::SERVICE_UNAVAILABLE, "others are being diagnosed; try again");
+    };
+    match diagnose::diagnose(&participant.socket_dir, &name, asked).await {
+        Ok(checks) => Json(checks).into_response(),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, error),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use howdah_model::agent::{DatabaseLook, ParticipantObservation};
+use howdah_model::diagnosis::{Asked, Check};
 use howdah_model::ids::{DatabaseId, OperationId};
 use howdah_model::operation::Outcome;
 use howdah_model::route::RouteTable;
@@ -289,7 +290,18 @@ impl Control {
         Ok(self.servers().repair_default(&server, participant, name).await?)
     }
 
-    async fn house_of(&self, database: DatabaseId) -> Result<(Placed, Server)> {
+    /// Makes the checks of a database that its server can answer.
+    ///
+    /// # Errors
+    /// When it has not been placed, or its agent does not answer.
+    pub(crate) async fn diagnose(&self, database: DatabaseId, asked: Asked) -> Result<Vec<Check>> {
+        let (placed, server) = self.house_of(database).await?;
+        let participant = placed.database.participant_id.context("it has not been placed yet")?;
+        let name = &placed.database.name;
+        Ok(self.servers().diagnose(&server, participant, name, asked).await?)
+    }
+
+    pub(crate) async fn house_of(&self, database: DatabaseId) -> Result<(Placed, Server)> {
         let mut conn = self.reader().get().await?;
         let placed = databases::list_placed(&mut conn, &[database.0]).await?.pop();
         let placed = placed.context("the database is not there")?;

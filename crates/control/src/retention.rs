@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use howdah_store::{answered_requests, incidents, observations, stages, transitions, wakes};
+use howdah_store::{
+    answered_requests, incidents, observations, reports, stages, transitions, wakes,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::Control;
@@ -45,6 +47,7 @@ impl Control {
         answered_requests::forget(&mut tx, now.checked_sub(ANSWERS)?).await?;
         wakes::sweep(&mut tx).await?;
         stages::forget(&mut tx, now).await?;
+        reports::forget(&mut tx, now.checked_sub(crate::requests::diagnose::KEPT)?).await?;
         incidents::forget(&mut tx, now.checked_sub(crate::incidents::KEPT)?).await?;
         tx.commit().await?;
         loop {

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation};
-use howdah_model::ids::{ParticipantId, TimelineId, TransferId};
-use howdah_model::name::DatabaseName;
+use howdah_model::diagnosis::{Asked, Check};
+use howdah_model::ids::{LinkId, ParticipantId, TimelineId, TransferId};
+use howdah_model::link::LinkSpec;
+use howdah_model::name::{DatabaseName, LinkName};
 use howdah_model::transfer::TransferSpec;
 use howdah_store::servers::Server;
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,17 @@ pub trait Servers: Send + Sync {
         range: RangeInclusive<u64>,
     ) -> Answer<'a, Chunks>;
 
+    /// Gives an agent a dump for the archive. When it answers, all of it is there.
+    fn write_dump<'a>(
+        &'a self,
+        server: &'a Server,
+        dump: TransferId,
+        content: Chunks,
+    ) -> Answer<'a, ()> {
+        let _ = (server, dump, content);
+        Box::pin(async { Err(Failure::Invalid("it takes no dumps".to_owned())) })
+    }
+
     /// Looks into one database now.
     fn look<'a>(
         &'a self,
@@ -96,6 +109,28 @@ pub trait Servers: Send + Sync {
         database: &'a DatabaseName,
         which: Terminate,
     ) -> Answer<'a, u32>;
+
+    /// Makes a link in a database, unless it is there.
+    fn link<'a>(
+        &'a self,
+        server: &'a Server,
+        at: (ParticipantId, &'a DatabaseName),
+        link: &'a LinkSpec,
+    ) -> Answer<'a, ()> {
+        let _ = (server, at, link);
+        Box::pin(async { Err(Failure::Invalid("it cannot link databases".to_owned())) })
+    }
+
+    /// Removes a link from a database, if it is there.
+    fn unlink<'a>(
+        &'a self,
+        server: &'a Server,
+        at: (ParticipantId, &'a DatabaseName),
+        link: (&'a LinkName, LinkId),
+    ) -> Answer<'a, ()> {
+        let _ = (server, at, link);
+        Box::pin(async { Err(Failure::Invalid("it cannot link databases".to_owned())) })
+    }
 
     /// Gives the owner of a database all rights on everything in it.
     fn repair_default<'a>(
@@ -115,4 +150,15 @@ pub trait Servers: Send + Sync {
         participant: ParticipantId,
         database: &'a DatabaseName,
     ) -> Answer<'a, ()>;
+
+    /// Makes the checks of one database that its server can answer.
+    fn diagnose<'a>(
+        &'a self,
+        _server: &'a Server,
+        _participant: ParticipantId,
+        _database: &'a DatabaseName,
+        _asked: Asked,
+    ) -> Answer<'a, Vec<Check>> {
+        Box::pin(async { Err(Failure::Invalid("it makes no diagnosis".to_owned())) })
+    }
 }

@@ -39,8 +39,6 @@ macro_rules! not_offered {
 }
 
 not_offered! {
-    diagnose    "The diagnosis";
-    links       "Linking databases";
     logs        "The stream of logs";
     upgrades    "Upgrading to another version";
 }

@@ -6,8 +6,8 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
 
 use crate::data::{
-    credentials, databases, downloads, maintenance, pooling, protection, schedules, settings,
-    transfers,
+    credentials, databases, downloads, links, maintenance, pooling, protection, reports, schedules,
+    settings, transfers, uploads,
 };
 use crate::error::Error;
 use crate::platform::{
@@ -98,6 +98,9 @@ routes! { TOKEN, token:
     put    "/client/v11/databases/{database}/unfollow"            databases::unfollow;
     post   "/client/v11/databases/{database}/connection_reset"    databases::end_sessions;
     post   "/client/v11/databases/{database}/connection-pooling"  pooling::attach;
+    get    "/client/v11/databases/{database}/links"               links::list;
+    post   "/client/v11/databases/{database}/links"               links::create;
+    delete "/client/v11/databases/{database}/links/{link}"        links::destroy;
     get    "/postgres/v0/databases/{database}/credentials"        credentials::list;
     post   "/postgres/v0/databases/{database}/credentials"        credentials::create;
     get    "/postgres/v0/databases/{database}/credentials/{name}" credentials::show;
@@ -128,6 +131,11 @@ routes! { TOKEN, token:
     post   "/data/maintenances/v1/{database}/run"                 maintenance::run;
     post   "/data/maintenances/v1/{database}/schedule"            maintenance::schedule;
 
+    get    "/client/v11/databases/{database}/metrics"             reports::metrics;
+    get    "/client/v11/databases/{database}/burst_status"        reports::burst_status;
+    post   "/reports"                                             reports::make;
+    get    "/reports/{report}"                                    reports::show;
+
     get    "/howdah/v1/versions"                         howdah::versions;
     get    "/howdah/v1/apps/{app}/operations"            howdah::operations;
     get    "/howdah/v1/operations/{operation}"           howdah::show_operation;
@@ -136,6 +144,7 @@ routes! { TOKEN, token:
     get    "/howdah/v1/databases/{database}/protection"  protection::show;
     put    "/howdah/v1/databases/{database}/backup"      protection::backup;
     put    "/howdah/v1/databases/{database}/drill"       protection::drill;
+    post   "/howdah/v1/databases/{database}/dumps"       uploads::take;
     get    "/howdah/v1/databases/{database}/timelines"   protection::timelines;
     post   "/howdah/v1/databases/undelete"               protection::undelete;
     get    "/howdah/v1/incidents"                        protection::incidents;
@@ -151,15 +160,8 @@ routes! { NOT_OFFERED, refused:
     get    "/apps/{app}/log-drains"                                           not_offered::logs;
     post   "/apps/{app}/log-drains"                                           not_offered::logs;
     delete "/apps/{app}/log-drains/{drain}"                                   not_offered::logs;
-    get    "/client/v11/databases/{database}/links"                           not_offered::links;
-    post   "/client/v11/databases/{database}/links"                           not_offered::links;
-    delete "/client/v11/databases/{database}/links/{link}"                    not_offered::links;
-    get    "/client/v11/databases/{database}/metrics"                         not_offered::diagnose;
-    get    "/client/v11/databases/{database}/burst_status"                    not_offered::diagnose;
     post   "/client/v11/databases/{database}/upgrade/{step}"                  not_offered::upgrades;
     get    "/client/v11/databases/{database}/upgrade/wait_status"             not_offered::upgrades;
-    post   "/reports"                                                         not_offered::diagnose;
-    get    "/reports/{report}"                                                not_offered::diagnose;
 }
 
 // Those that need no account's token.
@@ -183,6 +185,10 @@ routes! { PAGES, pages:
     post   "/dashboard/databases/{database}/promote"     dashboard::promote;
     post   "/dashboard/databases/{database}/reset"       dashboard::reset;
     post   "/dashboard/databases/{database}/destroy"     dashboard::destroy;
+    get    "/databases/{database}/snapshots/{snapshot}"  dashboard::download;
+    post   "/dashboard/databases/{database}/snapshots"   dashboard::snapshot;
+    post   "/dashboard/databases/{database}/snapshots/{snapshot}/delete" dashboard::delete_snapshot;
+    post   "/dashboard/apps/{app}/backups"               dashboard::set_plan;
     post   "/dashboard/logout"                           dashboard::log_out;
 }
 

@@ -18,4 +18,5 @@ mod metrics;
 mod pooling;
 mod processes;
 mod repeated;
+mod reports;
 mod settings;

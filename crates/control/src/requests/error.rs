@@ -33,6 +33,9 @@ pub enum Noun {
     /// A process of an app.
     #[strum(serialize = "dyno")]
     Dyno,
+    /// A link from one database to another.
+    #[strum(serialize = "link")]
+    Link,
     /// A public key.
     #[strum(serialize = "key")]
     Key,
@@ -45,6 +48,9 @@ pub enum Noun {
     /// A release of an app.
     #[strum(serialize = "release")]
     Release,
+    /// A report of how a database fares.
+    #[strum(serialize = "report")]
+    Report,
     /// A schedule of backups.
     #[strum(serialize = "schedule")]
     Schedule,
@@ -70,8 +76,10 @@ impl Noun {
             | Self::Collaborator
             | Self::Credential
             | Self::Key
+            | Self::Link
             | Self::Operation
             | Self::Release
+            | Self::Report
             | Self::Schedule
             | Self::Session => self.into(),
             Self::Transfer => "backup",

@@ -6,8 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use howdah_model::agent::{DatabaseLook, ParticipantSpec, Refusal, ServerObservation, Wanted};
-use howdah_model::ids::{ParticipantId, TimelineId, TransferId};
-use howdah_model::name::DatabaseName;
+use howdah_model::diagnosis::{Asked, Check};
+use howdah_model::ids::{LinkId, ParticipantId, TimelineId, TransferId};
+use howdah_model::link::LinkSpec;
+use howdah_model::name::{DatabaseName, LinkName};
 use howdah_model::transfer::TransferSpec;
 use howdah_store::servers::Server;
 use reqwest::header::RANGE;
@@ -22,11 +24,13 @@ use super::{Answer, Chunks, Failure, Servers, Terminate};
 const BOUND: Duration = Duration::from_secs(5);
 /// How long it may take to erase a dump, which may have thousands of parts.
 const ERASING: Duration = Duration::from_secs(60);
+/// How long a dump may take to come.
+const LONGEST_DUMP: Duration = Duration::from_secs(30 * 86_400);
 /// How long the bytes of a dump may stand still.
 const STILL: Duration = Duration::from_secs(60);
 
-/// How long the owner's rights may take to be put right.
-const REPAIR: Duration = Duration::from_secs(50);
+/// How long a change in a tenant's database may take: rights, links.
+const CHANGE: Duration = Duration::from_secs(50);
 
 /// The agents, by their addresses in the table `servers`.
 #[derive(Debug, Default)]
@@ -181,6 +185,21 @@ impl Servers for HttpServers {
         })
     }
 
+    fn write_dump<'a>(
+        &'a self,
+        server: &'a Server,
+        dump: TransferId,
+        content: Chunks,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let request = client.put(format!("{base}/dumps/{dump}"));
+            // Whoever sends it has a bound of its own on standing still.
+            let request = request.body(reqwest::Body::wrap_stream(content));
+            send(request, LONGEST_DUMP).await.map(|_| ())
+        })
+    }
+
     fn look<'a>(
         &'a self,
         server: &'a Server,
@@ -213,6 +232,36 @@ impl Servers for HttpServers {
         })
     }
 
+    fn link<'a>(
+        &'a self,
+        server: &'a Server,
+        (participant, database): (ParticipantId, &'a DatabaseName),
+        link: &'a LinkSpec,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let name = &link.name;
+            let url =
+                format!("{base}/participants/{participant}/databases/{database}/links/{name}");
+            send(client.put(url).json(link), CHANGE).await.map(|_| ())
+        })
+    }
+
+    fn unlink<'a>(
+        &'a self,
+        server: &'a Server,
+        (participant, database): (ParticipantId, &'a DatabaseName),
+        (name, id): (&'a LinkName, LinkId),
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let url =
+                format!("{base}/participants/{participant}/databases/{database}/links/{name}");
+            let gone = serde_json::json!({ "id": id });
+            send(client.delete(url).json(&gone), CHANGE).await.map(|_| ())
+        })
+    }
+
     fn repair_default<'a>(
         &'a self,
         server: &'a Server,
@@ -223,7 +272,7 @@ impl Servers for HttpServers {
             let Agent { client, base } = self.agent(server)?;
             let url =
                 format!("{base}/participants/{participant}/databases/{database}/repair_default");
-            send(client.post(url), REPAIR).await.map(|_| ())
+            send(client.post(url), CHANGE).await.map(|_| ())
         })
     }
 
@@ -237,6 +286,22 @@ impl Servers for HttpServers {
             let Agent { client, base } = self.agent(server)?;
             let url = format!("{base}/participants/{participant}/databases/{database}/stats_reset");
             send(client.post(url), BOUND).await.map(|_| ())
+        })
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        server: &'a Server,
+        participant: ParticipantId,
+        database: &'a DatabaseName,
+        asked: Asked,
+    ) -> Answer<'a, Vec<Check>> {
+        /// A little longer than all checks may take.
+        const LONG: Duration = Duration::from_secs(32);
+        Box::pin(async move {
+            let Agent { client, base } = self.agent(server)?;
+            let url = format!("{base}/participants/{participant}/databases/{database}/diagnose");
+            read(send(client.post(url).json(&asked), LONG).await?).await
         })
     }
 }

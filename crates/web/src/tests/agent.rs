@@ -11,6 +11,7 @@ use howdah_model::agent::{
     DatabaseLook, DatabaseObservation, Installed, InstanceState, ParticipantObservation,
     ParticipantSpec, Role, ServerObservation, Wanted,
 };
+use howdah_model::diagnosis::{Asked, Check, Finding, Name, Status};
 use howdah_model::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use howdah_model::lsn::{Lsn, Tli};
 use howdah_model::name::DatabaseName;
@@ -316,6 +317,26 @@ impl Servers for Agent {
         _: &'a DatabaseName,
     ) -> Answer<'a, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        _: &'a Server,
+        _: ParticipantId,
+        _: &'a DatabaseName,
+        asked: Asked,
+    ) -> Answer<'a, Vec<Check>> {
+        Box::pin(async move {
+            if self.is_stuck() {
+                return Err(Failure::Unreachable("it is stuck".into()));
+            }
+            let found = [("connections".to_owned(), asked.connections.into())];
+            Ok(vec![
+                Check::skipped(Name::HitRate, "nothing was read"),
+                Check::new(Name::Load, Status::Green, Vec::new()),
+                Check::new(Name::ConnectionCount, Status::Red, vec![Finding::from_iter(found)]),
+            ])
+        })
     }
 
     fn terminate<'a>(
