@@ -13,6 +13,7 @@ mod restore;
 mod source;
 mod spool;
 mod tidying;
+mod uploads;
 mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ use crate::board::Board;
 use crate::layout::Layout;
 
 pub(crate) use downloads::Downloads;
+pub(crate) use uploads::NotTaken as UploadNotTaken;
 
 /// How many work at one time; the others wait.
 const AT_ONCE: usize = 2;

@@ -29,6 +29,7 @@ pub mod figures;
 pub mod formation;
 pub mod incidents;
 pub mod lineage;
+pub mod links;
 pub mod logins;
 pub mod machines;
 pub mod maintenances;
@@ -48,6 +49,7 @@ pub mod timelines;
 pub mod tokens;
 pub mod transfers;
 pub mod transitions;
+pub mod uploads;
 pub mod wakes;
 
 pub use column::{Named, Sealed};

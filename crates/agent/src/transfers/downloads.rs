@@ -9,7 +9,7 @@ use howdah_model::ids::TransferId;
 /// See the module's text.
 #[derive(Clone, Debug)]
 pub(crate) struct Downloads {
-    archive: Archive,
+    pub(super) archive: Archive,
 }
 
 /// What is asked of a dump.

@@ -16,6 +16,7 @@ use super::copies::refuse_follower;
 use super::databases::check_extensions;
 use super::downloads;
 use super::error::{Error, Noun, Result};
+use super::uploads::{self, UPLOAD};
 use super::{begin, config};
 use crate::Control;
 use crate::transfers::SOURCE_URL;
@@ -67,6 +68,10 @@ async fn backup(control: &Control, account: AccountId, url: &str) -> Result<(Fro
         let id = id.parse().map_err(|_| Error::NotFound(Noun::Transfer))?;
         let found = readable(control, account, id).await?;
         return Ok((From::Dump(found.id), found.label()));
+    }
+    if let Some(id) = url.strip_prefix(UPLOAD) {
+        let found = uploads::find(control, account, id).await?;
+        return Ok((From::Dump(found), "UPLOAD".to_owned()));
     }
     let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(parsed) = parsed.filter(Url::has_host) else {
