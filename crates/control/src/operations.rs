@@ -11,7 +11,7 @@ mod publish;
 mod reset;
 mod restore;
 pub(crate) mod rotate;
-mod transferring;
+pub(crate) mod transferring;
 mod unfollow;
 mod withdraw;
 

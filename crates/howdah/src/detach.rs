@@ -70,7 +70,7 @@ fn already_up(home: &Home) -> bool {
     let began = Instant::now();
     while home.is_held() {
         let answering = home.addresses().filter(|addresses| answers(addresses.http));
-        if let Some(Addresses { http, gateway, pool }) = answering {
+        if let Some(Addresses { http, gateway, pool, tls: _ }) = answering {
             let pool = pool.map(|pool| format!(", pools {pool}")).unwrap_or_default();
             say(&format!("Howdah is up already: http://{http}, gateway {gateway}{pool}."));
             return true;

@@ -37,6 +37,9 @@ pub(crate) struct Addresses {
     /// None in what a platform without pools has written.
     #[serde(default)]
     pub(crate) pool: Option<SocketAddr>,
+    /// The API with TLS; none in what an older platform has written.
+    #[serde(default)]
+    pub(crate) tls: Option<SocketAddr>,
 }
 
 /// The home, held: while this lives, no other platform can run on it.

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::home::Home;
+use crate::https::Secured;
 use crate::limited::Limited;
 use crate::settings::Settings;
 
@@ -67,6 +68,16 @@ pub(crate) async fn serve_tcp(
 ) -> Result<()> {
     let app = app.into_make_service();
     let listener = Limited::new(listener);
+    Ok(axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?)
+}
+
+/// Answers on an address with TLS until the platform stops.
+pub(crate) async fn serve_tls(
+    listener: Secured,
+    app: axum::Router,
+    stop: CancellationToken,
+) -> Result<()> {
+    let app = app.into_make_service();
     Ok(axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?)
 }
 

@@ -167,8 +167,9 @@ fn heroku(settings: &Settings) -> ExitCode {
         eprintln!(" !    Forward a local port to it, or set HOWDAH_LISTEN=0.0.0.0:{}", http.port());
         return ExitCode::FAILURE;
     }
+    let ca = settings.home.join("tls/ca.pem");
     match howdah_cli::credentials::load(&format!("http://{http}")) {
-        Some(stored) => print(&heroku_env::lines(http, &stored.token)),
+        Some(stored) => print(&heroku_env::lines(http, &ca, &stored.token)),
         None => {
             eprintln!(" !    no key is stored for http://{http}");
             eprintln!(" !    Start the platform with `howdah up`, or log in with `howdah login`");

@@ -43,6 +43,8 @@ pub(crate) enum GatewayPlace {
 pub(crate) struct Settings {
     pub(crate) home: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// The same with TLS; on any port beside it when it is not set.
+    pub(crate) tls_listen: Option<SocketAddr>,
     pub(crate) gateway_listen: SocketAddr,
     /// Where clients take a server for each transaction.
     pub(crate) pool_listen: SocketAddr,
@@ -95,6 +97,8 @@ impl Settings {
     fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
         let mut problems = Vec::new();
         let listen = address(lookup, "HOWDAH_LISTEN", "127.0.0.1:5080", &mut problems);
+        let tls_listen = lookup("HOWDAH_TLS_LISTEN")
+            .map(|_| address(lookup, "HOWDAH_TLS_LISTEN", "127.0.0.1:5443", &mut problems));
         let gateway_listen =
             address(lookup, "HOWDAH_GATEWAY_LISTEN", "127.0.0.1:5433", &mut problems);
         let pool_listen = pool_listen(lookup, gateway_listen, &mut problems);
@@ -108,14 +112,7 @@ impl Settings {
         let gateway_drain =
             time(lookup, "HOWDAH_GATEWAY_DRAIN", DRAIN, LONGEST_DRAIN, &mut problems);
         let gateway_threads = threads(lookup, &mut problems);
-        let pool_size = match lookup("HOWDAH_POOL_SIZE").map(|text| text.parse()) {
-            None => 1,
-            Some(Ok(size @ 0..=100)) => size,
-            Some(Ok(_) | Err(_)) => {
-                problems.push("HOWDAH_POOL_SIZE must be a number from 0 to 100".to_owned());
-                1
-            }
-        };
+        let pool_size = pool_size(lookup, &mut problems);
         let secret_key = secret(lookup, "HOWDAH_SECRET_KEY", &mut problems);
         let plans = plans(lookup, &mut problems);
         let archive_key = secret(lookup, "HOWDAH_ARCHIVE_KEY", &mut problems);
@@ -139,6 +136,7 @@ impl Settings {
         Ok(Self {
             home,
             listen,
+            tls_listen,
             gateway_listen,
             pool_listen,
             gateway_host: lookup("HOWDAH_GATEWAY_HOST")
@@ -272,6 +270,17 @@ fn time(
         ));
         default
     })
+}
+
+fn pool_size(lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>) -> u32 {
+    match lookup("HOWDAH_POOL_SIZE").map(|text| text.parse()) {
+        None => 1,
+        Some(Ok(size @ 0..=100)) => size,
+        Some(Ok(_) | Err(_)) => {
+            problems.push("HOWDAH_POOL_SIZE must be a number from 0 to 100".to_owned());
+            1
+        }
+    }
 }
 
 fn threads(

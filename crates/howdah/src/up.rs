@@ -118,6 +118,9 @@ fn summary(running: &Running, settings: &Settings, seconds: f32) -> String {
     let addresses = running.addresses;
     let _ = writeln!(out, "Howdah is up ({seconds:.1} s).\n");
     let _ = writeln!(out, "  Dashboard and API  http://{}", addresses.http);
+    if let Some(tls) = addresses.tls {
+        let _ = writeln!(out, "  API with TLS       https://{tls}");
+    }
     let remark = &running.gateway_remark;
     let _ = writeln!(out, "  Gateway            {}{remark}", addresses.gateway);
     if let Some(pool) = addresses.pool {

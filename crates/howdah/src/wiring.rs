@@ -22,10 +22,10 @@ use crate::first_account::FirstAccount;
 use crate::gateway_role::Post;
 use crate::hold::keep_hold;
 use crate::home::{Addresses, Held, Home};
-use crate::listening::{self, serve_tcp, serve_unix};
+use crate::listening::{self, serve_tcp, serve_tls, serve_unix};
 use crate::settings::Settings;
 use crate::system::System;
-use crate::{archive, first_account, output};
+use crate::{archive, first_account, https, output};
 
 /// The region of the one machine that `howdah up` runs on.
 const REGION: &str = "us";
@@ -99,8 +99,13 @@ pub(crate) async fn start(
     let http = listening::http(settings, home).await?;
     let gateway = Post::find(settings, home).await?;
     let ports = gateway.ports(settings, home)?;
-    let addresses =
-        Addresses { http: http.local_addr()?, gateway: ports.gateway, pool: ports.pool };
+    let https = https::listen(settings, home, http.local_addr()?).await?;
+    let addresses = Addresses {
+        http: http.local_addr()?,
+        gateway: ports.gateway,
+        pool: ports.pool,
+        tls: Some(https.local_addr()?),
+    };
 
     let control = make_control(settings, held, store.clone(), &addresses)?;
     howdah_control::check_key(&control).await?;
@@ -145,6 +150,8 @@ pub(crate) async fn start(
     let metrics = held.metrics_token(settings.metrics_token.clone(), metrics::Token::generate)?;
     let app = howdah_web::App::new(control).with_metrics(metrics::Token::new(metrics));
     let api = howdah_web::router(app);
+    let https = https::Secured::new(https, settings, home)?;
+    running.role("API with TLS", serve_tls(https, api.clone(), stop.clone()));
     running.role("API", serve_tcp(http, api, stop.clone()));
     running.role("gateway", gateway.keep(settings.clone(), home.clone(), stop));
     tokio::select! {
@@ -239,7 +246,7 @@ fn make_control(
         rotation_settle: settings.rotation_settle,
         gateway_socket: Some(held.home.join("run/gateway.sock")),
         catalogue: settings.plans,
-        public_origin: None,
+        public_origin: addresses.tls.map(|tls| https::origin(settings, tls)),
     };
     Ok(Control::new(store, keyring, config, Arc::new(SystemClock)))
 }

@@ -24,6 +24,11 @@ pub const SETTINGS: &[Setting] = &[
         means: "address of the HTTP API and the dashboard",
     },
     Setting {
+        name: "HOWDAH_TLS_LISTEN",
+        default: "port 5443 on the address of HOWDAH_LISTEN, or one that is free",
+        means: "address of the same with TLS: where backups are downloaded from",
+    },
+    Setting {
         name: "HOWDAH_GATEWAY_LISTEN",
         default: "127.0.0.1:5433",
         means: "address of the gateway: where applications reach their databases",

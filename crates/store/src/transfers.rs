@@ -261,6 +261,17 @@ pub async fn get(conn: &mut Connection, id: TransferId) -> Result<Option<Transfe
     Ok(sqlx::query_as(select!("where t.id = $1")).bind(id.0).fetch_optional(conn).await?)
 }
 
+/// The transfers of those ids that are there, in no order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(conn: &mut Connection, ids: &[TransferId]) -> Result<Vec<Transfer>> {
+    Ok(sqlx::query_as(select!("where t.id = any($1)"))
+        .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await?)
+}
+
 /// The transfers of an app that people can see, oldest first: those that were not deleted, of
 /// databases that are there.
 ///

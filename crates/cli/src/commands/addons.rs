@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::given::Given;
 use crate::hint::Hint;
+use crate::page::Page;
 use crate::resources::{Addon, AddonState, Attachment, Price};
 use crate::session::Session;
 
@@ -196,6 +197,9 @@ async fn plans(session: &Session, given: &Given) -> Result<(), Failure> {
     let service = given.value("SERVICE").unwrap_or(howdah_model::plan::SERVICE);
     let plans: Vec<ListedPlan> = session.get(&["addon-services", service, "plans"]).await?;
     session.answer("plans", &plans, |page| {
+        if service == howdah_model::backup::SERVICE {
+            return backup_plans(page, &plans);
+        }
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let size = |size: Option<u64>, shift: u32| match size {
             None | Some(0) => "-".to_owned(),
@@ -220,6 +224,28 @@ async fn plans(session: &Session, given: &Given) -> Result<(), Failure> {
             page.line(&format!("PostgreSQL: {}", versions.join(", ")));
         }
     })
+}
+
+/// The plans of the add-on for backups: how many of each kind are kept (E1).
+fn backup_plans(page: &mut Page, plans: &[ListedPlan]) {
+    let kept = |plan: &ListedPlan, what: &str| {
+        plan.more.get(what).map_or_else(|| "-".to_owned(), Value::to_string)
+    };
+    let row = |plan: &ListedPlan| {
+        let default = if plan.default { " (default)" } else { "" };
+        let automatic = plan.more.get("automatic").and_then(Value::as_bool) == Some(true);
+        [
+            format!("{}{default}", plan.name),
+            plan.price.shown(),
+            kept(plan, "manual"),
+            kept(plan, "daily"),
+            kept(plan, "weekly"),
+            if automatic { "yes" } else { "no" }.to_owned(),
+        ]
+    };
+    let rows: Vec<_> = plans.iter().map(row).collect();
+    let head = ["Plan", "Price", "Manual kept", "Daily kept", "Weekly kept", "Automatic daily"];
+    page.table(head, &rows);
 }
 
 #[derive(Deserialize, Serialize)]

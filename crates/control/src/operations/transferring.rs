@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub(super) use choice::{choose_capture, choose_restore};
+pub(crate) use order::break_off;
 pub(super) use order::{take_back, tell};
 
 use super::{Facts as Asked, mark};

@@ -38,12 +38,20 @@ pub struct Claim<'a> {
 /// # Errors
 /// [`Error::Invalid`] when the transfer is no complete backup.
 pub fn url(control: &Control, app: &App, transfer: &Transfer, origin: &str) -> Result<String> {
+    let origin = control.config().public_origin.as_deref().unwrap_or(origin);
+    Ok(format!("{origin}{}", path(control, app.name.as_str(), transfer)?))
+}
+
+/// The same without the platform's address.
+///
+/// # Errors
+/// As [`url`].
+pub fn path(control: &Control, app: &str, transfer: &Transfer) -> Result<String> {
     check_good(transfer)?;
     let expires = control.now().as_second().saturating_add_unsigned(GOOD_FOR.as_secs());
-    let path = format!("{PATH}/{}/{}/{}.dump", transfer.id, app.name, transfer.label());
+    let path = format!("{PATH}/{}/{app}/{}.dump", transfer.id, transfer.label());
     let signature = control.keyring().sign(&signed_text(&path, expires));
-    let origin = control.config().public_origin.as_deref().unwrap_or(origin);
-    Ok(format!("{origin}{path}?expires={expires}&signature={signature}"))
+    Ok(format!("{path}?expires={expires}&signature={signature}"))
 }
 
 fn signed_text(path: &str, expires: i64) -> String {

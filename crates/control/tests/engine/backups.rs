@@ -175,6 +175,15 @@ async fn e29_what_is_cancelled_leaves_the_database_as_it_was() {
     assert_eq!(town.outcome(asked).await, Outcome::Undone);
     let one = town.all().await.pop().expect("it is listed");
     assert!(one.canceled_at.is_some() && one.source_url.is_none(), "{one:?}");
-    let world = town.ground.agent.world();
-    assert!(world.transfers.filled.is_empty(), "something of it is left");
+    assert!(town.ground.agent.world().transfers.filled.is_empty(), "something of it is left");
+
+    // The order to begin was late, and reached an agent that has forgotten the order to end.
+    let spec = town.ground.agent.world().transfers.spec(TransferId(asked.0));
+    town.ground.agent.restart();
+    town.ground.agent.world().transfers.arrive(spec);
+    while town.ground.agent.step() {}
+    assert_eq!(town.ground.agent.world().transfers.filled.len(), 1);
+    town.ground.show(&town.worker).await;
+    town.worker.control.erase_dumps().await.expect("break off");
+    assert!(town.ground.agent.world().transfers.filled.is_empty(), "it was taken back again");
 }

@@ -8,14 +8,16 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use howdah_control::requests::{addons, apps};
+use howdah_model::backup;
 use howdah_model::database::State as Fares;
 use howdah_model::name::AddonName;
 use howdah_model::plan::{PLANS, Plan};
 use howdah_store::addons::Addon;
 use howdah_store::apps::App;
 use howdah_store::attachments::Attachment;
+use howdah_store::backup_plans::BackupPlan;
 use howdah_store::collaborators::Collaborator;
-use howdah_store::{addons as stored, attachments, collaborators, config_vars};
+use howdah_store::{addons as stored, attachments, backup_plans, collaborators, config_vars};
 use serde::Deserialize;
 
 use super::activity::{self, Entry};
@@ -90,6 +92,8 @@ struct Page {
     plans: &'static [Plan],
     /// The chosen one.
     plan: String,
+    backup_plan: Option<BackupPlan>,
+    backup_plans: &'static [backup::Plan],
     vars: Vec<String>,
     people: Vec<Collaborator>,
     activity: Vec<Entry>,
@@ -100,6 +104,7 @@ struct Page {
 pub(crate) struct News {
     added: Option<AddonName>,
     destroyed: Option<AddonName>,
+    backups: Option<String>,
 }
 
 impl News {
@@ -115,6 +120,10 @@ impl News {
                     "{name} was added and is being made. `howdah pg:wait -a {app}` waits for it."
                 )
             }));
+        }
+        if self.backups.is_some() {
+            let text = format!("The backup plan of {} was saved.", app.name);
+            return Some(Notice::done(text));
         }
         let gone = self.destroyed.as_ref().filter(|name| find(name).is_none())?;
         Some(Notice::done(format!("{gone} was destroyed, and taken from the config vars.")))
@@ -134,6 +143,7 @@ async fn render(
     let by_hand = config_vars::list(&mut conn, app.id).await?;
     let people = collaborators::list(&mut conn, app.id).await?;
     let activity = activity::of_app(&mut conn, app.id).await?;
+    let backup_plan = backup_plans::of_app(&mut conn, app.id).await?;
     let mut vars: Vec<String> = by_hand.into_iter().map(|var| var.name.into()).collect();
     vars.extend(attached.iter().map(|one| one.name.url_var()));
     vars.sort();
@@ -141,7 +151,19 @@ async fn render(
     let notice = notice(&app, &resources);
     let status = Notice::status(notice.as_ref());
     let plans = PLANS;
-    let shown = Page { visitor, notice, app, resources, plans, plan, vars, people, activity };
+    let shown = Page {
+        visitor,
+        notice,
+        app,
+        resources,
+        plans,
+        plan,
+        backup_plan,
+        backup_plans: backup::PLANS,
+        vars,
+        people,
+        activity,
+    };
     Ok(page(status, &shown))
 }
 

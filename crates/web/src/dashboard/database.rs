@@ -19,6 +19,7 @@ use super::activity::{self, Entry};
 use super::pages::{Notice, Result, moment, page};
 use super::pools::{self, Shown as Pools};
 use super::session::{Bare, Visitor};
+use super::snapshots::{self, Snapshot};
 use crate::Web;
 use crate::data::databases::facts;
 use crate::data::info::{self, Row};
@@ -43,6 +44,7 @@ struct Page {
     /// How long it can be brought back once it is destroyed.
     kept: String,
     pools: Pools,
+    snapshots: Vec<Snapshot>,
     activity: Vec<Entry>,
     history: Vec<Transition>,
 }
@@ -63,6 +65,7 @@ pub(super) async fn render(
 ) -> Result<Response> {
     let (facts, pools) = tokio::join!(facts(web, &addon), pools::of(web, &addon));
     let rows = info::rows(&facts?);
+    let snapshots = snapshots::of(web, &addon).await?;
     let mut conn = web.read().await?;
     let mut history = transitions::list(&mut conn, &[addon.id.0]).await?;
     history.reverse();
@@ -88,6 +91,7 @@ pub(super) async fn render(
         rows,
         kept,
         pools,
+        snapshots,
         activity,
         history,
     };
@@ -113,6 +117,10 @@ pub(crate) enum Done {
     Resetting,
     /// It became the primary.
     Promoted,
+    /// A backup was begun.
+    Snapshot,
+    /// A backup was deleted.
+    Deleted,
 }
 
 impl Done {
@@ -123,6 +131,10 @@ impl Done {
             Self::Resetting => {
                 format!("{name} is being reset. The history below tells when it is done.")
             }
+            Self::Snapshot => {
+                format!("A snapshot of {name} is being taken. It goes on by itself.")
+            }
+            Self::Deleted => "The snapshot was deleted. Its URLs are dead.".to_owned(),
             Self::Promoted => {
                 format!("{name} was promoted: DATABASE_URL of {app_name} points to it.")
             }

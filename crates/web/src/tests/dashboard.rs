@@ -227,6 +227,54 @@ async fn every_page_wants_a_session_and_every_form_its_token() {
 }
 
 #[tokio::test]
+async fn e3_e4_e15_e16_e27_snapshots_are_taken_fetched_and_deleted_and_plans_chosen_with_a_browser()
+{
+    let ground = Ground::new().await;
+    let browser = Browser::signed_up(&ground, "new@example.com").await;
+    let csrf = format!("csrf={}", browser.get("/").await.csrf());
+    browser.post("/dashboard/apps", &format!("name=demo&{csrf}")).await;
+    let app = browser.get("/apps/demo").await.html;
+    assert!(app.contains("Add Plus for Free") && app.contains("Add Auto - One Week Retention for"));
+    let form = format!("plan=heroku-postgresql%3Ahobby-dev&{csrf}");
+    let added = browser.post("/dashboard/apps/demo/databases", &form).await;
+    let (_, name) = added.header("location").split_once("added=").expect("its name");
+    let page = format!("/databases/{name}");
+    let snapshots = format!("/dashboard/databases/{name}/snapshots");
+    let has = async |what: &str| {
+        for _ in 0..400 {
+            let html = browser.get(&page).await.html;
+            if html.contains(what) {
+                return html;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        panic!("the page never has {what}");
+    };
+    has("sessions can be opened").await;
+    assert!(browser.get(&page).await.html.contains("There is none yet."));
+    let taken = browser.post(&snapshots, &csrf).await;
+    assert_eq!(taken.header("location"), format!("{page}?done=snapshot"), "{}", taken.html);
+    let html = has("Download").await;
+    assert!(html.contains("b001 - 20") && html.contains("Delete b001"), "{html}");
+    let leads = browser.get(&format!("{page}/snapshots/b001")).await;
+    let dump = leads.header("location").to_owned();
+    assert!(leads.status == 303 && dump.starts_with("/backups/"), "{dump}");
+    assert_eq!(browser.get(&dump).await.html.as_bytes(), super::agent::DUMP);
+
+    let form = format!("plan=auto-week&{csrf}");
+    let chosen = browser.post("/dashboard/apps/demo/backups", &form).await;
+    assert_eq!(chosen.header("location"), "/apps/demo?backups=saved");
+    let app = browser.get("/apps/demo").await.html;
+    assert!(app.contains("<option value=\"auto-week\" selected>"), "{app}");
+    let gone = browser.post(&format!("{snapshots}/b001/delete"), &csrf).await;
+    assert_eq!(gone.header("location"), format!("{page}?done=deleted"));
+    assert!(browser.get(&page).await.html.contains("There is none yet."));
+    assert_eq!(browser.get(&dump).await.status, 404);
+    browser.post("/dashboard/apps/demo/backups", &format!("plan=-&{csrf}")).await;
+    assert!(browser.get("/apps/demo").await.html.contains("Add Plus for Free"));
+}
+
+#[tokio::test]
 async fn a3_a_wrong_password_and_another_sites_form_do_not_log_in_and_log_out_ends_the_session() {
     let ground = Ground::new().await;
     let browser = Browser::signed_up(&ground, "new@example.com").await;

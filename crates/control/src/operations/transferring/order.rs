@@ -39,7 +39,12 @@ pub(crate) async fn tell<S: Display>(
 
 /// Tells the agent to break it off.
 pub(crate) async fn take_back(control: &Control, facts: &Facts) -> Result<()> {
-    put(control, &facts.row, Wanted::Absent).await.map(|_| ())
+    break_off(control, &facts.row).await
+}
+
+/// Tells the agent to break off what is not wanted any more.
+pub(crate) async fn break_off(control: &Control, row: &Transfer) -> Result<()> {
+    put(control, row, Wanted::Absent).await.map(|_| ())
 }
 
 async fn put(control: &Control, row: &Transfer, wanted: Wanted) -> Result<Server> {

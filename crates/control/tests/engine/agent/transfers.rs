@@ -46,6 +46,16 @@ impl Transfers {
         self.told.insert(id, Told { spec: spec.clone(), state, processed: 0 });
     }
 
+    /// What it was told of one.
+    pub(crate) fn spec(&self, id: TransferId) -> TransferSpec {
+        self.told.get(&id).expect("it was told").spec.clone()
+    }
+
+    /// An order to begin arrives.
+    pub(crate) fn arrive(&mut self, spec: TransferSpec) {
+        self.take(&TransferSpec { wanted: Wanted::Present, ..spec });
+    }
+
     /// Those that have something to do.
     pub(super) fn busy(&self) -> Vec<TransferId> {
         let busy =
