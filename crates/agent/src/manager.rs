@@ -212,8 +212,8 @@ impl Manager {
             Arc::clone(&self.templates),
             Arc::clone(&self.copies),
             self.archives.clone(),
-            self.row_grace,
         );
+        let participant = participant.with_row_grace(self.row_grace);
         let stop = self.stop.clone();
         let task = self.tasks.spawn(async move {
             sleep(pause).await;

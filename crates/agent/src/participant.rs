@@ -19,6 +19,7 @@ use howdah_model::agent::{
     DatabaseObservation, Incarnation, InstanceState, ParticipantObservation, ParticipantSpec,
     Revision, Role, Run, Source, Wanted,
 };
+use howdah_model::compliance::GRACE;
 use howdah_model::ids::ParticipantId;
 use howdah_model::machine::back_off;
 use howdah_model::name::DatabaseName;
@@ -93,7 +94,6 @@ impl Participant {
         templates: Arc<Mutex<()>>,
         copies: Arc<ReadyCopies>,
         archives: Option<Arc<Archives>>,
-        row_grace: Duration,
     ) -> Self {
         let id = wanted.borrow().id;
         // A spec that comes with a number of restarts for something new asks for none.
@@ -117,7 +117,7 @@ impl Participant {
             removing: None,
             databases: None,
             looks: Looks::default(),
-            rows: RowLimits::new(row_grace),
+            rows: RowLimits::new(GRACE),
             settings: None,
             converged: None,
             spare: Due::Not,
@@ -125,6 +125,11 @@ impl Participant {
             failures: 0,
             retry_at: None,
         }
+    }
+
+    /// Gives databases another time to have more rows than their limit.
+    pub(crate) fn with_row_grace(self, grace: Duration) -> Self {
+        Self { rows: RowLimits::new(grace), ..self }
     }
 
     /// Runs until the participant is gone or the agent is told to stop.
