@@ -1,6 +1,7 @@
 //! Heroku's official command line, unmodified, with a whole platform of its own.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::platform::{Platform, Ran};
 
@@ -36,6 +37,14 @@ impl Heroku {
         Self { platform, program, env }
     }
 
+    /// It with the platform's environment, for words and variables of one's own.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = self.platform.command(&self.program);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     /// Runs it with the words of a line.
     #[must_use]
     pub fn run(&self, line: &str) -> Ran {
@@ -49,6 +58,20 @@ impl Heroku {
             self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         self.platform.program(&self.program.display().to_string(), words, &env)
     }
+}
+
+/// The names of all its commands that people see, from its own list.
+///
+/// # Panics
+/// When the list is not there or is of another form.
+#[must_use]
+pub fn commands() -> Vec<String> {
+    let list = program().with_file_name("../heroku/oclif.manifest.json");
+    let text = std::fs::read_to_string(&list).expect("the list of commands");
+    let list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let commands = list["commands"].as_object().expect("commands");
+    let seen = commands.iter().filter(|(_, command)| command["hidden"] != true);
+    seen.map(|(name, _)| name.clone()).collect()
 }
 
 /// Where `script/setup --test` has installed it.
