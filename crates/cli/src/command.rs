@@ -36,6 +36,8 @@ pub(crate) enum Times {
     Optional,
     Once,
     OnceOrMore,
+    /// None, one or several.
+    Any,
     /// Everything from the first of them on, options too: the words of another command.
     Rest,
 }
@@ -176,6 +178,7 @@ impl Command {
             usage.push(' ');
             usage.push_str(&match argument.times {
                 Times::Optional => format!("[{}]", argument.name),
+                Times::Any => format!("[{}...]", argument.name),
                 Times::Once => argument.name.to_owned(),
                 Times::OnceOrMore | Times::Rest => format!("{}...", argument.name),
             });

@@ -100,6 +100,7 @@ fn parser(command: &'static Command) -> clap::Command {
         parser = parser.arg(match argument.times {
             Times::Optional | Times::Once => arg,
             Times::OnceOrMore => arg.num_args(1..),
+            Times::Any => arg.num_args(1..).required(false),
             Times::Rest => {
                 arg.num_args(1..).trailing_var_arg(true).allow_hyphen_values(true).required(false)
             }

@@ -5,12 +5,15 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, alarm, getpid, getppid, setsid};
+use nix::unistd::{Pid, getpid, getppid, setsid};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 
 /// The word by which the executable knows that it is a keeper. Not for people.
 pub(crate) const WORD: &str = "dyno-keeper";
@@ -27,8 +30,8 @@ pub(crate) const SIGNALLED: i32 = 128;
 /// How a keeper ends that could not start its command, as a shell does.
 const NOT_STARTED: u8 = 127;
 
-/// Seconds between two looks for what is still there once everything is being killed.
-const AGAIN: u32 = 1;
+/// Between two looks for what is still there once everything is being killed.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs a keeper, when the arguments (without the program's name) are those of one: the word, the
 /// runner's process id, how many seconds the processes get to end, whether standard input is a
@@ -44,8 +47,9 @@ pub fn keeper(arguments: &[OsString]) -> Option<ExitCode> {
     let (Some(runner), Some(grace)) = (number(runner), number(grace)) else {
         return Some(ExitCode::from(2));
     };
-    let keeper = Keeper { grace: u32::try_from(grace).unwrap_or(0).max(1), stage: Stage::Running };
-    Some(match keeper.run(Pid::from_raw(runner), terminal == TERMINAL, command) {
+    let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0).max(1));
+    let keeper = Keeper { grace, stage: Stage::Running, alarm: None };
+    Some(match keeper.begin(Pid::from_raw(runner), terminal == TERMINAL, command) {
         Ok(status) => ExitCode::from(code(status)),
         Err(error) => {
             eprintln!("the command cannot be run: {error}");
@@ -61,8 +65,10 @@ pub(crate) fn code(status: ExitStatus) -> u8 {
 }
 
 struct Keeper {
-    grace: u32,
+    grace: Duration,
     stage: Stage,
+    /// When what is still there is killed.
+    alarm: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,46 +82,54 @@ enum Stage {
 }
 
 impl Keeper {
-    fn run(mut self, runner: Pid, terminal: bool, command: &OsStr) -> std::io::Result<ExitStatus> {
-        let signals = [
-            Signal::SIGCHLD,
-            Signal::SIGTERM,
-            Signal::SIGHUP,
-            Signal::SIGINT,
-            Signal::SIGQUIT,
-            Signal::SIGALRM,
-        ];
-        let signals: SigSet = signals.into_iter().collect();
-        // Blocked, so that each is waited for. The command begins with none blocked.
-        signals.thread_block()?;
+    fn begin(self, runner: Pid, terminal: bool, command: &OsStr) -> std::io::Result<ExitStatus> {
         prctl::set_pdeathsig(Signal::SIGTERM)?;
         prctl::set_child_subreaper(true)?;
         setsid()?;
         if terminal {
             rustix::process::ioctl_tiocsctty(std::io::stdin())?;
         }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.run(runner, command))
+    }
+
+    async fn run(mut self, runner: Pid, command: &OsStr) -> std::io::Result<ExitStatus> {
+        // Caught and not blocked: what is blocked would be blocked for the command too.
+        let mut child = signal(SignalKind::child())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut quit = signal(SignalKind::quit())?;
         // It may have gone before we asked to be told.
         if getppid() != runner {
             return Ok(ExitStatus::from_raw(Signal::SIGTERM as i32));
         }
-        let child = Command::new("/bin/sh").arg("-c").arg(command).spawn()?;
-        let main = Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?);
+        let main = Command::new("/bin/sh").arg("-c").arg(command).spawn()?;
+        let main = Pid::from_raw(i32::try_from(main.id()).map_err(std::io::Error::other)?);
         let mut status = None;
         loop {
-            match signals.wait()? {
-                Signal::SIGCHLD => {}
-                Signal::SIGINT => signal_all(Signal::SIGINT),
-                Signal::SIGQUIT => self.kill_all(),
-                Signal::SIGALRM => self.kill_all(),
-                _ => self.end_all(),
-            }
             let there_are_more = reap(main, &mut status);
             if !there_are_more {
                 return Ok(status.unwrap_or_default());
             }
             // Whatever the command has left behind ends with it.
-            if status.is_some() && self.stage != Stage::Ending {
+            if status.is_some() && self.stage == Stage::Running {
                 self.kill_all();
+            }
+            let alarm = self.alarm;
+            let rings = async {
+                match alarm {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = child.recv() => {}
+                _ = terminate.recv() => self.end_all(),
+                _ = hangup.recv() => self.end_all(),
+                _ = interrupt.recv() => signal_all(Signal::SIGINT),
+                _ = quit.recv() => self.kill_all(),
+                () = rings => self.kill_all(),
             }
         }
     }
@@ -124,14 +138,14 @@ impl Keeper {
         if self.stage == Stage::Running {
             self.stage = Stage::Ending;
             signal_all(Signal::SIGTERM);
-            alarm::set(self.grace);
+            self.alarm = Some(Instant::now() + self.grace);
         }
     }
 
     fn kill_all(&mut self) {
         self.stage = Stage::Killing;
         signal_all(Signal::SIGKILL);
-        alarm::set(AGAIN);
+        self.alarm = Some(Instant::now() + AGAIN);
     }
 }
 

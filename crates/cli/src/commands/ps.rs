@@ -31,7 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
     .aliases(&["scale", "dyno:scale"])
     .arguments(&[Argument {
         name: "TYPE=NUMBER",
-        times: Times::Rest,
+        times: Times::Any,
         means: "web=2, worker+1, worker-1, worker=2:SIZE; without any, what there is",
     }])
     .options(&[APP, REMOTE])
@@ -53,7 +53,7 @@ pub(super) const COMMANDS: &[Command] = &[
     .aliases(&["ps:resize", "dyno:type", "dyno:resize"])
     .arguments(&[Argument {
         name: "TYPE=SIZE",
-        times: Times::Rest,
+        times: Times::Any,
         means: "a word for the size of a type",
     }])
     .options(&[APP, REMOTE])

@@ -122,11 +122,7 @@ async fn run(session: &Session, given: &Given) -> Result<(), Failure> {
     let body = json!({
         "command": line, "attach": true, "type": "run", "env": env, "stream": { "terminal": size },
     });
-    let made: Made = session.post(&["apps", &app, "dynos"], body).await.map_err(|failure| {
-        let is_about_runners = failure.message.contains("runner");
-        let hint = Hint::StartRunner.fill(&[("APP", &app)]);
-        if is_about_runners { failure.advise(hint) } else { failure }
-    })?;
+    let made: Made = session.post(&["apps", &app, "dynos"], body).await?;
     let stream = Link::of(session)?.stream(&app, &made.id, "client").await?;
     step.ended(&format!("up, {}", made.name));
     let code = attach::carry(stream, terminal.is_some()).await?;
