@@ -126,3 +126,6 @@ impl Dump {
         self.store.delete(&places.collect::<Vec<_>>()).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,13 @@
 //! Transfers: logical copies of a database, made by `pg_dump` and `pg_restore` on an agent.
 //!
 //! `PUT /transfers/ID` carries a [`TransferSpec`] and may be sent again at any time; how the transfer
-//! fares is in the agent's observation. A transfer that is done in the archive or in PostgreSQL stays
-//! done when the agent forgets it: told again, the agent finds what it made and says `Done` at once.
+//! fares is in the agent's observation, and in the answer. A transfer that is done in the archive or in
+//! PostgreSQL stays done when the agent forgets it, an hour after its end or when it is started anew:
+//! told again, the agent finds what it made and says `Done` at once. One that has failed begins anew
+//! when it is told again; one that was broken off stays so. `422` says that no agent can do it.
+//!
+//! `GET /dumps/ID` gives a complete dump as it is downloaded, also a part of it (`Range`), and `404`
+//! when there is none. `DELETE /dumps/ID` removes it, and answers `409` while it is being made.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,7 +23,8 @@ use crate::version::Major;
 pub struct TransferSpec {
     /// Which transfer. A dump in the archive has the id of the transfer that made it.
     pub id: TransferId,
-    /// `Absent` breaks it off and takes back what it has made and nobody uses yet.
+    /// `Absent` breaks it off and takes back what it has made and nobody uses yet. A dump that is
+    /// complete by then stays, and the transfer is `Done`: dumps are deleted by `DELETE /dumps/ID`.
     pub wanted: Wanted,
     /// What is copied.
     pub from: From,

@@ -44,17 +44,22 @@ pub(super) async fn run(shared: Arc<Shared>, spec: TransferSpec, stop: Cancellat
         },
     };
     // Whatever ran for it was killed when its future was dropped.
-    if !matches!(ended, Ended::Done(_)) {
-        job.clean_up().await;
-    }
+    let ended = match ended {
+        Ended::Done(made) => Ended::Done(made),
+        Ended::Failed(error) => {
+            job.clean_up().await;
+            Ended::Failed(error)
+        }
+        Ended::BrokenOff => job.broken_off().await,
+    };
     job.tell(ended);
 }
 
 /// Takes back what a transfer has made of which the agent knows nothing any more.
 pub(super) async fn take_back(shared: Arc<Shared>, spec: TransferSpec) {
     let job = Job::new(shared, spec);
-    job.clean_up().await;
-    job.tell(Ended::BrokenOff);
+    let ended = job.broken_off().await;
+    job.tell(ended);
 }
 
 impl Drop for Job {
@@ -105,6 +110,15 @@ impl Job {
                 // What cannot be read was written by another version, and is made anew.
                 Ok(known.and_then(|made| serde_json::from_str(&made).ok()))
             }
+        }
+    }
+
+    /// A dump that was complete before it was broken off is done: it stays until it is deleted.
+    async fn broken_off(&self) -> Ended {
+        self.clean_up().await;
+        match (&self.spec.into, self.found().await) {
+            (Into::Archive, Ok(Some(made))) => Ended::Done(made),
+            (_, _) => Ended::BrokenOff,
         }
     }
 

@@ -1,13 +1,13 @@
 //! Takes away what transfers have left that ended without their end: with the agent, or while their
 //! server or the archive was away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 use howdah_cluster::logical::{fill, role};
 use howdah_model::agent::{InstanceState, ParticipantSpec, Role as Part};
-use howdah_model::ids::ParticipantId;
+use howdah_model::ids::{ParticipantId, TransferId};
 use howdah_model::transfer::TransferState;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -79,17 +79,18 @@ async fn round(shared: &Shared, tidied: &mut BTreeMap<ParticipantId, Instant>) {
 
 async fn tidy(shared: &Shared, spec: &ParticipantSpec) -> Result<()> {
     let (_, cluster) = shared.participant(spec.id)?;
-    // Read before what is there is looked at: what begins in between is not there yet then.
-    let wanted = spec.databases.values().filter_map(|database| database.filled);
-    let mut kept: BTreeSet<_> = wanted.collect();
-    let under_way = shared
-        .board
-        .all_transfers()
-        .into_iter()
-        .filter(|one| matches!(one.state, TransferState::Waiting | TransferState::Running));
-    kept.extend(under_way.map(|one| one.id));
-    fill::remove_others(&cluster, &kept).await?;
-    let living: Vec<String> = lock(&shared.living).iter().cloned().collect();
-    role::remove_others(&cluster, &living).await?;
+    let is_wanted = |id: TransferId| {
+        let spec = shared.layout.read_spec(spec.id);
+        // A spec that cannot be read now may want all of them.
+        spec.map_or(true, |spec| spec.databases.values().any(|one| one.filled == Some(id)))
+    };
+    let is_under_way = |id: TransferId| {
+        shared
+            .board
+            .transfer(id)
+            .is_some_and(|one| matches!(one.state, TransferState::Waiting | TransferState::Running))
+    };
+    fill::remove_others(&cluster, |id| is_under_way(id) || is_wanted(id)).await?;
+    role::remove_others(&cluster, |name| lock(&shared.living).contains(name)).await?;
     Ok(())
 }

@@ -25,7 +25,7 @@ pub struct Writer {
     parts: u32,
     bytes: u64,
     digest: Digest,
-    tasks: JoinSet<Result<(), Error>>,
+    pub(super) tasks: JoinSet<Result<(), Error>>,
 }
 
 impl Dump {

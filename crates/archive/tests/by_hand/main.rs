@@ -13,8 +13,9 @@ use howdah_archive::{Archive, Config, Generation, Location, SEGMENT_SIZE, Segmen
 use howdah_cluster::connection::Limits;
 use howdah_cluster::settings::PLATFORM_ROLE;
 use howdah_cluster::{Cluster, Connection};
-use howdah_model::ids::TimelineId;
+use howdah_model::ids::{TimelineId, TransferId};
 use howdah_model::lsn::{Lsn, Tli};
+use howdah_model::transfer::Made;
 use howdah_testkit::clusters::{Home, majors, small};
 use tokio_util::sync::CancellationToken;
 
@@ -95,6 +96,16 @@ async fn m10_whoever_has_the_archive_alone_restores_all_that_was_committed() {
         archive_wal(&timeline, &source, backup.start).await;
         connect(&source).await.run("insert into numbers values (-1)").await.expect("too late");
 
+        let dumped: Vec<u8> = (0..9_000_000_u32).map(|n| (n.wrapping_mul(n) >> 9) as u8).collect();
+        let dump = Archive::open(&config).expect("open").dump(TransferId::new());
+        let mut writer = dump.begin();
+        writer.write(&dumped).await.expect("write a dump");
+        let made = Made { source_bytes: 0, dump_bytes: 0, tables: 0, warnings: 0, major: None };
+        let at = "2026-01-01T00:00:00Z".parse().expect("a time");
+        writer.finish(made, at).await.expect("finish a dump");
+        let dumps = fs::read_dir(location.join("dumps")).expect("list the dumps");
+        let dump_dir = dumps.flatten().next().expect("a dump").path();
+
         let restored = home.cluster(&installed, "restored");
         fs::create_dir_all(restored.data.parent().expect("a parent")).expect("make a directory");
         let restore = || {
@@ -102,6 +113,8 @@ async fn m10_whoever_has_the_archive_alone_restores_all_that_was_committed() {
                 .args(["-c", &steps()])
                 .env("TIMELINE_DIR", location.join(format!("timelines/{}", timeline.id())))
                 .env("DATA", &restored.data)
+                .env("DUMP_DIR", &dump_dir)
+                .env("DUMP", home.path().join("latest.dump"))
                 .env("TMPDIR", home.path())
                 .output()
                 .expect("run a shell")
@@ -109,6 +122,8 @@ async fn m10_whoever_has_the_archive_alone_restores_all_that_was_committed() {
         let output = restore();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(String::from_utf8_lossy(&output.stdout).contains(&backup.id.to_string()));
+        let by_hand = fs::read(home.path().join("latest.dump")).expect("read the dump");
+        assert!(by_hand == dumped, "the dump is another");
         let user = restored.run_as.name().to_owned();
         let owned = Command::new("chown").args(["-R", &user]).arg(&restored.data).status();
         assert!(owned.expect("run chown").success());

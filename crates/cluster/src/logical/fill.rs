@@ -262,20 +262,27 @@ const FORGET: &str = "delete from howdah.fills f \
                       where not exists (select from pg_database d where d.oid = f.oid)";
 
 /// Drops what restores have left that ended without their end: what is not complete, and what is and
-/// that no spec has wanted for a day. What is in `kept` stays.
+/// that no spec has wanted for a day. What `is_kept` stays; it is asked after what is there was looked
+/// at, so that what begins meanwhile is either not seen or kept.
 ///
 /// # Errors
 /// See [`SqlError`].
-pub async fn remove_others(cluster: &Cluster, kept: &BTreeSet<TransferId>) -> Result<(), SqlError> {
+pub async fn remove_others(
+    cluster: &Cluster,
+    is_kept: impl Fn(TransferId) -> bool,
+) -> Result<(), SqlError> {
     let connection = cluster.connect("postgres", Limits::WORK).await?;
-    let kept: Vec<String> = kept.iter().map(|id| name(*id)).collect();
     let others = format!(
         "select d.datname::text from pg_database d left join howdah.fills f on f.oid = d.oid \
-         where starts_with(d.datname, $1) and d.datname <> all ($2) \
+         where starts_with(d.datname, $1) \
          and (f.at is null or f.at < now() - interval '{KEPT} seconds')"
     );
-    for row in connection.rows(&others, &[&FILL, &kept]).await? {
-        drop_database(&connection, row.get(0)).await?;
+    for row in connection.rows(&others, &[&FILL]).await? {
+        let name: String = row.get(0);
+        let id = name[FILL.len()..].parse::<TransferId>();
+        if !id.is_ok_and(&is_kept) {
+            drop_database(&connection, &name).await?;
+        }
     }
     connection.run(FORGET).await?;
     connection.close().await;

@@ -155,18 +155,24 @@ async fn drop_role(connection: &Connection, name: &str) -> Result<(), SqlError> 
     connection.run(&format!("drop role if exists {name}")).await
 }
 
-/// Removes the roles of copies that have ended without it: all but those in `living`.
+/// Removes the roles of copies that have ended without it: all but those that live, which is asked
+/// after what is there was looked at.
 ///
 /// # Errors
 /// See [`SqlError`].
-pub async fn remove_others(cluster: &Cluster, living: &[String]) -> Result<(), SqlError> {
+pub async fn remove_others(
+    cluster: &Cluster,
+    lives: impl Fn(&str) -> bool,
+) -> Result<(), SqlError> {
     let connection = cluster.connect("postgres", Limits::WORK).await?;
-    let others = "select rolname::text from pg_roles \
-                  where starts_with(rolname, $1) and rolname <> all ($2)";
-    let rows = connection.rows(others, &[&TRANSFER, &living]).await?;
+    let others = "select rolname::text from pg_roles where starts_with(rolname, $1)";
+    let rows = connection.rows(others, &[&TRANSFER]).await?;
     connection.close().await;
     for row in rows {
-        remove(cluster, row.get(0)).await?;
+        let name: String = row.get(0);
+        if !lives(&name) {
+            remove(cluster, &name).await?;
+        }
     }
     Ok(())
 }
