@@ -196,6 +196,9 @@ fn tell(session: &Session, app: &str, addon: &Addon, is_empty: bool) {
             return;
         }
     }
+    if addon.plan.service() != howdah_model::plan::SERVICE {
+        return;
+    }
     if is_empty && addon.state == AddonState::Provisioned {
         session.say(" ! This database is empty. If upgrading, you can transfer");
         session.say(" ! data from another database with pg:copy");

@@ -38,6 +38,12 @@ impl Sighting {
         self.server.transfers.iter().find(|one| one.id == id)
     }
 
+    /// Whether a transfer is at work.
+    #[must_use]
+    pub fn is_copying(&self) -> bool {
+        self.server.transfers.iter().any(|one| one.state == TransferState::Running)
+    }
+
     /// Whether it still says something about `now`.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {

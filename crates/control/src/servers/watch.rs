@@ -17,6 +17,8 @@ use crate::participants::send_spec;
 
 /// How long an agent may hold its answer when nothing changes.
 const HOLD: Duration = Duration::from_secs(4);
+/// The same while it copies something, as people watch how far that is.
+const HOLD_COPYING: Duration = Duration::from_secs(1);
 /// How soon an agent that does not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often is looked for servers that were registered elsewhere.
@@ -71,9 +73,11 @@ async fn registered(control: &Control) -> Result<Vec<Server>> {
 async fn watch(control: &Control, server: Server, cancelled: &CancellationToken) {
     let mut failing = false;
     loop {
-        let after = control.sightings().last(server.id).map(|last| last.server.change);
+        let last = control.sightings().last(server.id);
+        let after = last.as_ref().map(|last| last.server.change);
+        let hold = if last.is_some_and(|last| last.is_copying()) { HOLD_COPYING } else { HOLD };
         let asked = async {
-            let wait = if after.is_some() { HOLD } else { Duration::ZERO };
+            let wait = if after.is_some() { hold } else { Duration::ZERO };
             let seen = control.servers().observe(&server, after, wait).await?;
             control.observed(seen).await
         };
