@@ -30,6 +30,7 @@ mod pg_diagnose;
 mod pg_extras;
 mod pg_import;
 mod pg_info;
+mod pg_links;
 mod pg_maintenance;
 mod pg_operations;
 mod pg_pooling;
@@ -93,6 +94,7 @@ const FAMILIES: &[&[Command]] = &[
     pg_import::COMMANDS,
     pg_credentials::COMMANDS,
     pg_credentials_change::COMMANDS,
+    pg_links::COMMANDS,
     pg_pooling::COMMANDS,
     pg_reset::COMMANDS,
     pg_sessions::COMMANDS,

@@ -41,6 +41,7 @@ pub(crate) enum Hint {
     ListCredentials,
     AttachCredential,
     Grant,
+    Link,
     Pool,
     Unfollow,
     ShowProtection,
@@ -95,6 +96,7 @@ impl Hint {
                 ("attach it:", "howdah addons:attach ADDON --credential NAME -a APP")
             }
             Self::Grant => ("grant it what it needs:", "howdah pg:psql DATABASE -a APP"),
+            Self::Link => ("make one:", "howdah pg:links:create REMOTE DATABASE -a APP"),
             Self::Unfollow => ("unfollow first:", "howdah pg:unfollow DATABASE -a APP"),
             Self::ShowProtection => ("see how it goes:", "howdah pg:protection DATABASE -a APP"),
             Self::WatchTransfer => ("watch it again:", "howdah pg:backups:wait ID -a APP"),

@@ -12,6 +12,7 @@ mod databases;
 mod diagnose;
 mod extras;
 mod imports;
+mod links;
 mod plans;
 mod pooling;
 mod protection;

@@ -14,6 +14,7 @@ pub mod diagnose;
 pub mod durable;
 pub mod extension_share;
 pub mod installed;
+pub mod links;
 mod log;
 pub mod logical;
 pub mod look;

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::servers::watch;
 use crate::{
-    Control, compliance, engine, erasing, former_logins, incidents, maintaining, news,
+    Control, compliance, engine, erasing, former_logins, incidents, links, maintaining, news,
     observations, pool, retention, routes, transfers,
 };
 
@@ -30,6 +30,7 @@ impl Control {
         begin(&mut parts, "limits of rows", compliance::run(control(), token()));
         begin(&mut parts, "maintenance", maintaining::run(control(), token()));
         begin(&mut parts, "erasing", erasing::run(control(), token()));
+        begin(&mut parts, "links", links::run(control(), token()));
         begin(&mut parts, "former logins", former_logins::run(control(), token()));
         begin(&mut parts, "schedules", transfers::schedule(control(), token()));
         begin(&mut parts, "erasing of dumps", transfers::erase(control(), token()));

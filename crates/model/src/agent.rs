@@ -202,8 +202,9 @@ pub enum CredentialOf {
     /// For the database itself.
     #[default]
     Own,
-    /// For a follower, where it comes by replication: it logs in and is the owner from there on
-    /// (`ALTER ROLE … SET role`). It opens nothing on the leader, as no route leads there.
+    /// For a follower, where it comes by replication, or for a link from another database: it logs
+    /// in and is the owner from there on (`ALTER ROLE … SET role`). A follower's opens nothing on the
+    /// leader, as no route leads there.
     Follower,
     /// For those who still log in by the name and password from before a rotation: it acts as the
     /// role that had this name before ([`CredentialSpec::was`]).

@@ -69,6 +69,8 @@ id! {
     MaintenanceId,
     /// A report of how a database fares.
     ReportId,
+    /// A link from one database to another.
+    LinkId,
     /// A logical copy of a database; the same as its operation's.
     TransferId,
 }

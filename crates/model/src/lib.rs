@@ -14,6 +14,7 @@ pub mod extension;
 pub mod frame;
 pub mod ids;
 pub mod incident;
+pub mod link;
 pub mod lsn;
 pub mod machine;
 pub mod maintenance;

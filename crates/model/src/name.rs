@@ -113,6 +113,13 @@ name! {
     RoleName, "role name",
         "1 to 63 lower-case letters, digits and underscores, starting with a letter",
         sql_identifier;
+    /// The name of a link: of a foreign server and of a schema in a tenant's database.
+    LinkName, "link name",
+        "1 to 63 lower-case letters, digits and underscores, starting with a letter, and none of PostgreSQL's or the platform's",
+        |text| sql_identifier(text)
+            && !text.starts_with("pg_")
+            && !text.starts_with("howdah")
+            && !["public", "information_schema"].contains(&text);
     /// The name of a PostgreSQL database that the platform made. Needs no quoting anywhere.
     DatabaseName, "database name",
         "1 to 63 lower-case letters, digits and underscores, starting with a letter",

@@ -29,3 +29,23 @@ create index on logins (credential_id);
 create index on logins (operation_id);
 create index on logins (until) where stage = 'former' and revoked_at is null;
 create index on logins (revoked_at);
+
+-- A database that reads another's tables, by a credential of that which was made for it.
+create table links (
+    id uuid primary key,
+    -- Where its foreign tables are, and in which incarnation of that.
+    database_id uuid not null references databases,
+    incarnation integer not null,
+    -- Whose tables they are.
+    remote_id uuid not null references databases,
+    -- Of its server and its schema.
+    name text not null,
+    credential_id uuid not null references credentials,
+    created_at timestamptz not null,
+    -- When the agent had made it.
+    made_at timestamptz,
+    ended_at timestamptz
+);
+create unique index links_name_key on links (database_id, name) where ended_at is null;
+create index on links (remote_id) where ended_at is null;
+create index on links (credential_id);

@@ -17,6 +17,10 @@ use crate::logins;
 /// The name of the credential that every database has; its role owns the database.
 pub use howdah_model::attachment::DEFAULT;
 
+/// How the names of credentials begin that were made for a link from another database. People's
+/// cannot, and are shown none of these.
+pub const LINK: &str = "link:";
+
 /// A role of one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
@@ -36,6 +40,14 @@ pub struct Credential {
     pub created_at: Timestamp,
     /// Since when it opens nothing any more.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl Credential {
+    /// Whether it was made for a link from another database.
+    #[must_use]
+    pub fn is_links(&self) -> bool {
+        self.name.starts_with(LINK)
+    }
 }
 
 impl FromRow<'_, PgRow> for Credential {
@@ -80,13 +92,15 @@ pub async fn newest(conn: &mut Connection) -> Result<Option<Credential>> {
     Ok(sqlx::query_as(newest).fetch_optional(conn).await?)
 }
 
-/// The credentials of a database that have not been revoked, the oldest (the default) first.
+/// The credentials of a database that have not been revoked, the oldest (the default) first, but
+/// for those of links.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list(conn: &mut Connection, database: DatabaseId) -> Result<Vec<Credential>> {
     let all = sqlx::query_as(
         "select * from credentials where database_id = $1 and revoked_at is null
+           and name not like 'link:%'
          order by created_at, id",
     )
     .bind(database.0)
@@ -95,7 +109,7 @@ pub async fn list(conn: &mut Connection, database: DatabaseId) -> Result<Vec<Cre
     Ok(all)
 }
 
-/// The credential of a database with that name, unless it was revoked.
+/// The credential of a database with that name, unless it was revoked or is a link's.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -105,7 +119,8 @@ pub async fn find(
     name: &str,
 ) -> Result<Option<Credential>> {
     let found = sqlx::query_as(
-        "select * from credentials where database_id = $1 and name = $2 and revoked_at is null",
+        "select * from credentials where database_id = $1 and name = $2 and revoked_at is null
+           and name not like 'link:%'",
     )
     .bind(database.0)
     .bind(name)

@@ -189,7 +189,8 @@ pub async fn inherit_credentials(tx: &mut Tx, from: DatabaseId, to: DatabaseId) 
         "update credentials c set database_id = $2, revoked_at = null
          from databases d
          where (d.id = $1 or (d.origin_id = $1 and d.origin = $3))
-           and c.database_id = d.id and c.revoked_at = d.withdrawn_at",
+           and c.database_id = d.id and c.revoked_at = d.withdrawn_at
+           and c.name not like 'link:%'",
     )
     .bind(from.0)
     .bind(to.0)

@@ -105,8 +105,11 @@ fn of_database<'a>(
         .find(|one| one.name == credentials::DEFAULT)
         .with_context(|| format!("{} has no default credential", database.addon_name))?;
     let owner = next_of(owner, logins).map_or(&owner.role, |next| &next.role);
-    let own =
-        credentials.iter().flat_map(|one| logins_of(one, logins, database.plan, CredentialOf::Own));
+    let own = credentials.iter().flat_map(|one| {
+        // A link's acts as the owner, as a follower's does.
+        let of = if one.is_links() { CredentialOf::Follower } else { CredentialOf::Own };
+        logins_of(one, logins, database.plan, of)
+    });
     let others = followers
         .flat_map(|one| logins_of(&one.credential, logins, one.plan, CredentialOf::Follower));
     Ok(DatabaseSpec {

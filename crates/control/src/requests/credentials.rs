@@ -187,7 +187,7 @@ pub async fn repair_default(control: &Control, addon: &Addon) -> Result<()> {
     })
 }
 
-async fn lock(tx: &mut Tx, addon: &Addon) -> Result<Database> {
+pub(super) async fn lock(tx: &mut Tx, addon: &Addon) -> Result<Database> {
     let database = databases::lock(tx, addon.id).await?;
     if database.wanted == Wanted::Absent {
         return Err(Error::NotFound(Noun::Addon));
@@ -197,7 +197,10 @@ async fn lock(tx: &mut Tx, addon: &Addon) -> Result<Database> {
 
 /// Tells the agent and the gateway of changed credentials, when the transaction is committed.
 /// Answers what has to be applied; nothing for a database that has not been placed yet.
-async fn tell(tx: &mut Tx, database: &Database) -> Result<Option<(ParticipantId, Revision)>> {
+pub(super) async fn tell(
+    tx: &mut Tx,
+    database: &Database,
+) -> Result<Option<(ParticipantId, Revision)>> {
     routes::changed(tx).await?;
     let Some(maker) = maker(tx, database).await? else {
         return Ok(None);
@@ -206,7 +209,7 @@ async fn tell(tx: &mut Tx, database: &Database) -> Result<Option<(ParticipantId,
 }
 
 /// Waits a moment until an agent says that it has brought about what it was told.
-async fn wait_until_applied(
+pub(super) async fn wait_until_applied(
     control: &Control,
     told: Option<(ParticipantId, Revision)>,
 ) -> Result<()> {
@@ -226,13 +229,13 @@ async fn wait_until_applied(
 }
 
 /// Refuses plans that have only the default credential, in the words of Heroku's CLI.
-fn check_offered(addon: &Addon) -> Result<()> {
+pub(super) fn check_offered(addon: &Addon) -> Result<()> {
     if addon.plan.tier.features().named_credentials {
         return Ok(());
     }
     Err(Error::invalid(format!(
         "You can't perform this operation on Essential-tier databases. {} is on {}; credentials \
-         of your own come with standard-0 and larger plans.",
+         of your own and links come with standard-0 and larger plans.",
         addon.name, addon.plan
     )))
 }
