@@ -146,6 +146,14 @@ impl Place {
         Self { label: label.to_owned(), ..self }
     }
 
+    /// The same; what commits there does not wait for the disk. Many small commits are faster so,
+    /// and whoever makes them has to flush in the end.
+    pub(crate) fn without_waiting_for_the_disk(mut self) -> Self {
+        let options = self.variables.entry("PGOPTIONS".to_owned()).or_default();
+        options.push_str(" -c synchronous_commit=off");
+        self
+    }
+
     /// The name of the database.
     pub(crate) fn database(&self) -> &str {
         let name = self.variables.get("PGDATABASE").or_else(|| self.variables.get("PGUSER"));

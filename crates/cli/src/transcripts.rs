@@ -133,6 +133,19 @@ impl Platform {
         format!("{}{end:?}", String::from_utf8_lossy(&err.0.borrow()))
     }
 
+    /// One call of a person at a terminal who types this: what is shown there besides data, and how
+    /// it ends.
+    fn typed(&self, line: &str, input: &str, variables: &[(&str, &str)]) -> String {
+        let err = Written::default();
+        let environment = self.environment(variables);
+        let terminals = Terminals { input: true, ..Terminals::default() };
+        let input = Box::new(Cursor::new(input.as_bytes().to_vec()));
+        let out = Box::new(std::io::sink());
+        let screen = Screen::new(out, Box::new(err.clone()), input, terminals, &environment);
+        let end = run(words(line), OWN, environment, screen);
+        format!("{}{end:?}", String::from_utf8_lossy(&err.0.borrow()))
+    }
+
     /// How a call ends.
     fn end(&self, line: &str) -> End {
         let environment = self.environment(&[]);

@@ -82,6 +82,14 @@ and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype = 'e');";
 /// Extensions that are there.
 const EXTENSIONS: &str = "select extname from pg_catalog.pg_extension order by 1;";
 
+/// Those of them that a dump holds: what every new database of a server has is in none.
+const COPIED_EXTENSIONS: &str =
+    "select extname from pg_catalog.pg_extension where oid >= 16384 order by 1;";
+
+/// Ends a transaction as one that has changed something: what was committed before is on the disk
+/// then, also what did not wait for it.
+const FLUSH: &str = "select txid_current();";
+
 /// Whether one may do everything, and the extensions that one can make.
 const TAKES: &str = "\
 select rolsuper from pg_catalog.pg_roles where rolname = current_user;
@@ -97,7 +105,8 @@ async fn push(session: &Session, given: &Given) -> Result<(), Failure> {
     let local = local.entered(session).await?;
     refuse_unless_empty(session, given, &remote).await?;
     let step = session.step(&format!("Pushing {} to {}", local.label, remote.label));
-    let copied = copy(session, given, &local, &remote, &step).await.map_err(|failure| {
+    let eager = remote.clone().without_waiting_for_the_disk();
+    let copied = copy(session, given, &local, &eager, &step).await.map_err(|failure| {
         let advice = crate::hint::Hint::EmptyFirst;
         let names = [("DATABASE", given.value("DATABASE").unwrap_or("DATABASE"))];
         match app_of(given) {
@@ -105,6 +114,7 @@ async fn push(session: &Session, given: &Given) -> Result<(), Failure> {
             None => failure.advise(advice.fill(&names)),
         }
     })?;
+    remote.ask(session, FLUSH).await?;
     step.done_with(&Bytes(copied.bytes).to_string());
     finish(session, &local, &remote, &copied, &addon).await
 }
@@ -251,7 +261,8 @@ async fn finish(
     for what in &copied.left_out {
         session.say(&format!(" !    WARNING: left out: {what}"));
     }
-    let (source, target) = (extensions(session, from).await?, extensions(session, into).await?);
+    let (source, target) =
+        (names(session, from, COPIED_EXTENSIONS).await?, names(session, into, EXTENSIONS).await?);
     if !source.is_subset(&target) {
         let list = |names: &BTreeSet<String>| {
             names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
@@ -273,7 +284,7 @@ async fn finish(
     session.answer("copied", &data, |_| {})
 }
 
-async fn extensions(session: &Session, place: &Place) -> Result<BTreeSet<String>, Failure> {
-    let said = place.ask(session, EXTENSIONS).await?;
+async fn names(session: &Session, place: &Place, sql: &str) -> Result<BTreeSet<String>, Failure> {
+    let said = place.ask(session, sql).await?;
     Ok(said.lines().map(str::to_owned).collect())
 }

@@ -1,6 +1,9 @@
 //! pg:push and pg:pull between two databases of a real PostgreSQL: one that is the person's, and one
 //! of a tenant that may do little.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use super::server::Server;
 use super::*;
 
@@ -30,14 +33,15 @@ select (select count(*) || ' ' || sum(hashtextextended(p::text, 0)) from places 
 /// A server on which a person is `u1`, and a platform with two databases of a tenant's there.
 fn prepared() -> (Server, Platform) {
     let server = Server::start();
-    server.sql("postgres", "create role tenant login password 'p2'");
+    server.sql("postgres", "create role tenant login password 't3nant-s3cret'");
     for name in ["d1", "d2"] {
         server.sql("postgres", &format!("create database {name} owner tenant"));
         server.sql(name, "create extension pg_stat_statements");
     }
     server.sql("postgres", "create database mine");
     server.sql("mine", MINE);
-    let url = |name: &str| format!("postgres://tenant:p2@127.0.0.1:{}/{name}", server.port);
+    let url =
+        |name: &str| format!("postgres://tenant:t3nant-s3cret@127.0.0.1:{}/{name}", server.port);
     let platform = Platform::with(&[
         (
             "GET /apps/demo/addon-attachments",
@@ -148,5 +152,47 @@ fn d13_d15_what_stands_in_the_way_is_told() {
     let told = mine(&server, &platform, "pg:pull red theirs -a demo");
     assert!(told.contains("permission denied for table locked"), "{told}");
     assert!(told.contains("theirs is not complete") && told.ends_with("exit 1"), "{told}");
-    assert!(!told.contains("p2") && !told.contains("p1"), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+/// What the processes of this machine were started with that have this word among their own.
+fn command_lines(word: &str) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let text = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    text.filter(|line| line.contains(word)).collect()
+}
+
+#[test]
+fn d13_a_password_is_asked_for_and_is_in_no_list_of_processes() {
+    let (server, platform) = prepared();
+    let port = server.port.to_string();
+    let mut holder = server.psql("mine");
+    holder
+        .env("PGAPPNAME", "holder")
+        .args(["-c", "begin; lock table places; select pg_sleep(600)"]);
+    let mut holder = holder.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("psql runs");
+    let until = |count: &str, sql: &str| {
+        let until = Instant::now() + Duration::from_secs(30);
+        while server.sql("mine", sql) != count {
+            assert!(Instant::now() < until, "it is never {count}: {sql}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    };
+    until("1", "select count(*) from pg_locks where relation = 'places'::regclass and granted");
+    let said = std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| {
+            let variables = [("PGHOST", "127.0.0.1"), ("PGPORT", port.as_str()), ("PGUSER", "u1")];
+            platform.typed("pg:push mine DATABASE_URL -a demo", "p1\n", &variables)
+        });
+        until("1", "select count(*) from pg_locks where not granted");
+        assert!(!command_lines("pg_dump").is_empty(), "pg_dump does not run");
+        let shown = command_lines("t3nant-s3cret");
+        server.sql("mine", "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'holder'");
+        assert!(shown.is_empty(), "{shown:?}");
+        pushing.join().expect("it ends")
+    });
+    holder.wait().expect("psql ends");
+    assert!(said.starts_with("Password for mine: "), "{said}");
+    assert!(said.contains("... done, ") && said.ends_with("Code(0)"), "{said}");
 }
