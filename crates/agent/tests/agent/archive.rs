@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use howdah_model::agent::{CredentialOf, CredentialSpec, InstanceState, ParticipantObservation};
 use howdah_model::protection::{Drilled, FollowingBy, Origin, Until};
+use howdah_model::transfer::TransferState;
 use howdah_testkit::clusters::verifier;
 use jiff::Timestamp;
 
@@ -285,6 +286,11 @@ async fn g13_g20_a_follower_streams_and_becomes_a_database_of_its_own() {
         .await;
         let refused = session.ask("insert into t values (5)").await.unwrap_err();
         assert!(refused.contains("read-only transaction"), "{refused}");
+        // E7: a dump of it spares the leader.
+        let capture = transfers::capture(&spec, &ledger.tenant);
+        let done = agent.transferred(&capture).await;
+        assert!(done.state == TransferState::Done, "{done:?}");
+        assert!(done.log.iter().any(|line| line.message.contains("from a follower")), "{done:?}");
         assert_eq!(
             session.ask("select current_user").await.unwrap(),
             ledger.tenant.spec.owner.as_str()

@@ -7,12 +7,12 @@ use howdah_model::protection::DiskStage;
 use super::*;
 
 /// A file system of its own, of so many megabytes. Mounting takes root; without it there is none.
-struct Small {
+pub(crate) struct Small {
     at: PathBuf,
 }
 
 impl Small {
-    fn mount(at: &Path, megabytes: u32) -> Option<Self> {
+    pub(crate) fn mount(at: &Path, megabytes: u32) -> Option<Self> {
         let size = format!("size={megabytes}m,mode=711");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();

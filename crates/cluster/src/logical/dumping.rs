@@ -58,8 +58,10 @@ select pg_database_size(current_database()), \
         and n.nspname <> 'information_schema') \
         and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass \
                         and d.objid = c.oid and d.deptype = 'e')), \
-       (select count(*) from pg_namespace where nspname !~ '^pg_' \
-        and nspname <> 'information_schema')";
+       (select count(*) from pg_namespace n where n.nspname !~ '^pg_' \
+        and n.nspname <> 'information_schema' \
+        and not exists (select from pg_depend d where d.classid = 'pg_namespace'::regclass \
+                        and d.objid = n.oid and d.deptype = 'e'))";
 
 impl Inventory {
     /// Looks at a database.

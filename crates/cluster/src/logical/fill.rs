@@ -209,8 +209,8 @@ pub async fn complete(
     for statement in hand_over(role.name(), owner) {
         inside.run(&statement).await.map_err(Failure::sql("give all to the owner"))?;
     }
-    let grants = owner_rights(owner);
-    inside.run(&grants).await.map_err(Failure::sql("let the owner use extensions"))?;
+    let used = use_extensions(cluster, &inside, owner).await;
+    used.map_err(Failure::sql("let the owner use extensions"))?;
     inside.close().await;
     close_database(&connection, &name).await.map_err(Failure::sql("close the new database"))?;
     let mark = "insert into howdah.fills (oid, transfer, made) \
@@ -222,15 +222,19 @@ pub async fn complete(
     Ok(())
 }
 
-/// What a tenant gets that creates an extension by itself.
-fn owner_rights(owner: &RoleName) -> String {
-    let grants = extension_share::FOREIGN_DATA_WRAPPERS.map(|wrapper| {
-        format!(
-            "if exists (select from pg_foreign_data_wrapper where fdwname = '{wrapper}') then \
-             grant usage on foreign data wrapper {wrapper} to {owner}; end if;"
-        )
-    });
-    format!("do $$ begin {} end $$", grants.join(" "))
+/// Does what is done when a tenant creates an extension by itself.
+async fn use_extensions(
+    cluster: &Cluster,
+    inside: &Connection,
+    owner: &RoleName,
+) -> Result<(), SqlError> {
+    for row in inside.rows("select extname::text from pg_extension", &[]).await? {
+        let script = extension_share::after_create(&cluster.socket_dir, row.get(0));
+        if let Some(script) = script {
+            inside.run(&script.replace("@database_owner@", owner.as_str())).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What was made of a transfer whose database is complete, also after it has taken its place.

@@ -31,6 +31,16 @@ impl Stranger {
             .route("/nothing", get(async || ""))
             .route("/page", get(async || axum::response::Html("<html>Sign in</html>")))
             .route("/expired", get(async || Status::FORBIDDEN))
+            .route("/endless", get(endless))
+            .route(
+                "/large",
+                get(async || {
+                    (
+                        [(header::CONTENT_LENGTH, 1_u64 << 50)],
+                        Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()),
+                    )
+                }),
+            )
             .route("/round", get(async || Redirect::temporary("/round")))
             .route("/inside", get(async || Redirect::temporary("http://169.254.169.254/meta")))
             .route("/file", get(async || Redirect::temporary("file:///etc/passwd")));
@@ -42,6 +52,13 @@ impl Stranger {
     fn url(&self, path: &str) -> From {
         From::Web { url: Secret::new(format!("{}{path}", self.at)) }
     }
+}
+
+/// A dump, as it seems, that has no end and does not say how long it is.
+async fn endless() -> Response {
+    let begin = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"PGDMP"))]);
+    let zeros = Bytes::from(vec![0; 1 << 20]);
+    Body::from_stream(begin.chain(stream::repeat_with(move || Ok(zeros.clone())))).into_response()
 }
 
 /// Sends a third and breaks off; whoever goes on gets the rest.
@@ -177,4 +194,33 @@ async fn e21_hostile_and_bad_dumps_leave_the_database_as_it_was() {
             assert_eq!(session.ask("select answer from kept").await.unwrap(), "42");
         }
     }
+}
+
+/// E21: what has no room is refused before the disk is full, and the room is given back.
+#[tokio::test]
+async fn e21_a_dump_that_fills_the_disk_is_refused_before_it_is_full() {
+    let major = majors().pop().unwrap();
+    let home = Home::new();
+    let Some(_small) = disk::Small::mount(home.path(), 700) else {
+        eprintln!("left out: a file system can only be made by root");
+        return;
+    };
+    let agent = Agent::start_in(home, std::slice::from_ref(&major), None).await;
+    let tenant = Tenant::new("one");
+    let spec = spec(&major, &[&tenant]);
+    let seen = agent.put_and_wait(&spec).await;
+    let session = tenant.connect(&seen.socket_dir).await.unwrap();
+    session.ask("create table kept as select 42 as answer").await.unwrap();
+    let stranger = Stranger::new(Bytes::from_static(&[0; 500])).await;
+    for path in ["/endless", "/large"] {
+        let failed = agent.transferred(&restore(stranger.url(path), &spec, &tenant)).await;
+        let error = failed.error.unwrap_or_default();
+        assert!(error.contains("the disk has not enough room"), "{path}: {error}");
+        assert!(agent.home().join("transfers").read_dir().unwrap().next().is_none());
+    }
+    session.ask("update kept set answer = 43").await.unwrap();
+    assert!(agent.observe(None).await.disk < howdah_model::protection::DiskStage::ReadOnly);
+    // Without an archive there is nowhere for a capture.
+    let refused = agent.transfer(&capture(&spec, &tenant)).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
 }
