@@ -288,7 +288,7 @@ async fn every_effect_may_be_done_twice() {
     let asked = test.ground.ask(Operation::Promote, second, app).await.expect("not refused");
     test.settle().await;
     test.check(asked).await;
-    assert_eq!(names(&test.ground, second).await, ["DATABASE", "NUMBER_15"]);
+    assert_eq!(names(&test.ground, second).await, ["DATABASE", "NUMBER_18"]);
     let old = names(&test.ground, first).await;
     assert!(old.len() == 1 && old[0].starts_with("HEROKU_POSTGRESQL_"), "C11: {old:?}");
     let said = releases(&test.ground).await;
