@@ -154,6 +154,11 @@ fn e5_to_e31_backups_are_captured_fetched_restored_and_deleted() {
     fails(&platform.say("pgbackups:destroy b001 -a demo"), 1, "already destroyed");
     let listed = platform.say("pg:backups -a demo").ok();
     has(&listed, "No backups. Capture one with");
+    // Nothing stays of it, nor of what was sent from here.
+    let dumps = platform.home().join("archive/dumps");
+    wait_until("no dump is left", || {
+        std::fs::read_dir(&dumps).map_or(true, |mut left| left.next().is_none())
+    });
     has(&listed, "r002");
 }
 

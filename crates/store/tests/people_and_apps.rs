@@ -1,6 +1,8 @@
 //! The statements about accounts, apps, config and releases, on a real PostgreSQL.
 
-use howdah_model::ids::{AccountId, AppId, AttachmentId, DatabaseId, OperationId, ReleaseId};
+use howdah_model::ids::{
+    AccountId, AppId, AttachmentId, DatabaseId, OperationId, ReleaseId, ServerId, TransferId,
+};
 use howdah_model::operation::Operation;
 use howdah_model::plan;
 use howdah_model::version::Major;
@@ -10,9 +12,10 @@ use howdah_store::attachments::{self, Pointing};
 use howdah_store::credentials::{self, Credential};
 use howdah_store::operations::{self, New};
 use howdah_store::releases::{self, NewRelease};
+use howdah_store::servers::{self, Server};
 use howdah_store::ssh_keys::{self, SshKey};
 use howdah_store::tokens::{self, Token};
-use howdah_store::{Sealed, Store, addons, apps, collaborators, config_vars, databases};
+use howdah_store::{Sealed, Store, addons, apps, collaborators, config_vars, databases, uploads};
 use howdah_testkit::scratch::Scratch;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -355,4 +358,35 @@ async fn m21_a_request_is_claimed_once_and_its_answer_is_kept_for_a_while() {
     let later = NOW + SignedDuration::from_secs(1);
     answered_requests::forget(&mut tx, later).await.expect("forget");
     assert!(answered_requests::find(&mut tx, &key).await.expect("ask").is_none());
+}
+
+#[tokio::test]
+async fn e31_an_upload_is_for_its_sender_alone_and_goes_when_nobody_wants_it() {
+    let ground = ground().await;
+    let (owner, other) = (ground.account("a@b.c").await, ground.account("d@e.f").await);
+    let mut tx = ground.store.begin().await.expect("begin");
+    let server = ServerId::new();
+    let one = Server {
+        id: server,
+        name: "one".to_owned(),
+        region: "us".to_owned(),
+        agent: "/run/agent.sock".to_owned(),
+        created_at: NOW,
+    };
+    servers::register(&mut tx, &one).await.expect("register");
+    let (whole, half) = (TransferId::new(), TransferId::new());
+    for id in [whole, half] {
+        uploads::insert(&mut tx, id, owner, server, NOW).await.expect("insert");
+    }
+    uploads::complete(&mut tx, whole, NOW).await.expect("complete");
+    for (id, account, is) in [(whole, owner, true), (whole, other, false), (half, owner, false)] {
+        assert_eq!(uploads::is_complete(&mut tx, id, account).await.expect("answers"), is);
+    }
+    let old = uploads::list_erasable(&mut tx, NOW, 9).await.expect("list");
+    assert!(old.is_empty(), "they are not old: {old:?}");
+    let later = NOW + SignedDuration::from_secs(1);
+    let old = uploads::list_erasable(&mut tx, later, 9).await.expect("list");
+    assert_eq!(old, [(whole, server), (half, server)]);
+    uploads::erased(&mut tx, whole).await.expect("erase");
+    assert!(!uploads::is_complete(&mut tx, whole, owner).await.expect("answers"));
 }
