@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::databases::spare;
+use crate::installed::{has_extension, has_library};
 use crate::settings::PLATFORM_ROLE;
 use crate::{RunAs, copy, durable, replication};
 
@@ -29,6 +30,21 @@ const SINCE_17_SQL: &str = "alter role howdah set transaction_timeout = 0;\n";
 /// create any *trusted* extension; the guard refuses those that `pgextwlist` did not let through.
 /// It is in `pg_catalog` and a member of `plpgsql` so that no dump contains it.
 pub(crate) const GUARD_SQL: &str = include_str!("guard.sql");
+
+/// What new databases have of `pg_stat_statements`, where it is installed: the extension, tamed so
+/// that tenants can begin to count anew, each in its own database only. What resets the counts of
+/// the whole server is called by the platform's functions alone, by a name in `pg_catalog`, as a
+/// tenant can put functions of its own beside the extension's. The extension belongs to a role that
+/// tenants are members of, so that they can restore its comment. What is added is a member of
+/// `plpgsql` so that no dump contains it; `_heroku` is where Heroku's CLI looks on small plans.
+pub(crate) const STATEMENTS_SQL: &str = include_str!("statements.sql");
+
+/// What is added to `template1`, and so to every new database.
+pub(crate) fn of_databases(installed: &Installed) -> Vec<&'static str> {
+    let name = "pg_stat_statements";
+    let there = has_extension(installed, name) && has_library(installed, name);
+    if there { vec![GUARD_SQL, STATEMENTS_SQL] } else { vec![GUARD_SQL] }
+}
 
 /// An initialised data directory that is only ever copied.
 #[derive(Clone, Debug)]
@@ -109,7 +125,8 @@ fn mark_of(installed: &Installed) -> String {
     let spare = spare::make(installed).join("\n");
     let major = installed.version.major;
     let ensure = ensure_sql();
-    format!("format {FORMAT} of {major}\n{TEMPLATE_SQL}{newer}{ensure}{GUARD_SQL}{spare}\n")
+    let added = of_databases(installed).concat();
+    format!("format {FORMAT} of {major}\n{TEMPLATE_SQL}{newer}{ensure}{added}{spare}\n")
 }
 
 fn newer_sql(installed: &Installed) -> &'static str {
@@ -125,12 +142,13 @@ async fn make(data: &Path, installed: &Installed, run_as: &RunAs) -> Result<()> 
     initdb(data, installed, run_as).await.context("run initdb")?;
     let spare = spare::make(installed).join("\n") + "\n";
     let ensure = ensure_sql();
+    let added = of_databases(installed).concat();
     let steps = [
         ("postgres", TEMPLATE_SQL),
         ("postgres", ensure.as_str()),
         ("postgres", newer_sql(installed)),
         ("postgres", GUARD_SQL),
-        ("template1", GUARD_SQL),
+        ("template1", added.as_str()),
         // A copy of `template1`, so after it.
         ("postgres", spare.as_str()),
     ];

@@ -130,8 +130,11 @@ async fn j1_j3_j4_listed_extensions_are_created_and_no_others_whatever_their_tru
             assert_eq!(shown.split(',').collect::<Vec<_>>(), wanted);
         }
         assert_eq!(
-            session.ask("select string_agg(extname, ' ') from pg_extension").await.unwrap(),
-            "plpgsql"
+            session
+                .ask("select string_agg(extname, ' ' order by oid) from pg_extension")
+                .await
+                .unwrap(),
+            "plpgsql pg_stat_statements"
         );
         for name in &wanted {
             let create = format!("create extension if not exists \"{name}\" cascade");
@@ -156,6 +159,11 @@ async fn j1_j3_j4_listed_extensions_are_created_and_no_others_whatever_their_tru
             let error = session.ask(&format!("create extension {name}")).await.expect_err(name);
             assert!(error.starts_with("42501"), "{error}");
         }
+        // A restore of the tenant's own puts comments right, where PostgreSQL's owners could.
+        for name in ["citext", "hstore", "cube", "uuid-ossp", "pg_stat_statements"] {
+            let comment = format!("comment on extension \"{name}\" is 'mine'");
+            assert_eq!(session.ask(&comment).await, Ok(String::new()), "{name}");
+        }
         session.ask("drop extension earthdistance, cube").await.unwrap();
         if safe("postgres_fdw", &major) {
             session
@@ -163,6 +171,63 @@ async fn j1_j3_j4_listed_extensions_are_created_and_no_others_whatever_their_tru
                 .await
                 .unwrap();
         }
+    }
+}
+
+#[tokio::test]
+async fn i28_a_tenant_counts_its_statements_and_begins_anew_without_touching_its_neighbours() {
+    for major in majors() {
+        let home = Home::new();
+        let cluster = home.running(&major, "a").await;
+        let (_, two, session) = two_tenants(&cluster).await;
+        let other = two.connect(&cluster.socket_dir).await.unwrap();
+        let counted = async |session: &Session, mark: &str| {
+            let count = format!("select count(*) from pg_stat_statements where query ~ '{mark}'");
+            session.ask(&count).await.unwrap()
+        };
+        let reset = async |schema: &str| {
+            session.ask(&format!("select {schema}.pg_stat_statements_reset()")).await
+        };
+        let again = "drop extension pg_stat_statements; create schema mine; \
+                     create extension pg_stat_statements schema mine; set search_path = mine";
+        for (schema, move_it) in [("public", ""), ("_heroku", ""), ("mine", again), ("_heroku", "")]
+        {
+            for statement in move_it.split("; ").filter(|one| !one.is_empty()) {
+                assert_eq!(session.ask(statement).await, Ok(String::new()), "{statement}");
+            }
+            session.ask("select 1 as marked_one").await.unwrap();
+            other.ask("select 1 as marked_two").await.unwrap();
+            assert_eq!(counted(&session, "marked_one").await, "1", "{schema}");
+            assert!(reset(schema).await.is_ok(), "{schema}");
+            assert_eq!(counted(&session, "marked_one").await, "0", "{schema}");
+            assert_eq!(counted(&other, "marked_two").await, "1", "the neighbour's stay");
+            assert_eq!(counted(&session, "marked_two").await, "0", "and are not read");
+        }
+        // Whatever is asked for, the neighbours' counts stay.
+        other.ask("select 1 as marked_two").await.unwrap();
+        session.ask("select pg_stat_statements_reset(0, 0, 0)").await.unwrap();
+        let all = "select pg_stat_statements_reset((select oid from pg_roles where rolname = 'u_two'), (select oid from pg_database where datname = 'd_two'), 0)";
+        session.ask(all).await.unwrap();
+        assert_ne!(counted(&other, "marked_two").await, "0");
+        let extra = if major.version.major.0 >= 17 { ", false" } else { "" };
+        let real = format!("select pg_catalog.howdah_statements_reset(0, 0, 0{extra})");
+        for refused in [
+            real.as_str(),
+            "select pg_catalog.howdah_tame_statements()",
+            "create or replace function _heroku.pg_stat_statements_reset() returns void language sql as ''",
+            "alter function mine.pg_stat_statements_reset owner to u_one",
+            "alter extension pg_stat_statements drop function mine.pg_stat_statements_reset",
+            "create table _heroku.t (a int)",
+            "drop schema _heroku cascade",
+            "drop function _heroku.pg_stat_statements_reset() cascade",
+        ] {
+            let error = session.ask(refused).await.expect_err(refused);
+            let codes = ["42501", "2BP01"];
+            assert!(codes.iter().any(|code| error.starts_with(code)), "{refused}: {error}");
+        }
+        // Functions of the tenant's own with better fitting arguments are not taken for it.
+        session.ask("create function public.howdah_statements_reset(oid, oid, int) returns void language plpgsql as $$ begin raise 'run as %', current_user; end $$").await.unwrap();
+        assert_eq!(reset("_heroku").await, Ok(String::new()));
     }
 }
 

@@ -26,7 +26,8 @@ const MARK: &str = "howdah spare ";
 fn mark(installed: &Installed) -> String {
     // FNV-1a: it tells one text of ours from the next, and no one chooses what it is made of.
     let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = template::GUARD_SQL.bytes().fold(0xcbf2_9ce4_8422_2325, add);
+    let added = template::of_databases(installed).concat();
+    let hash = added.bytes().fold(0xcbf2_9ce4_8422_2325, add);
     format!("{MARK}{} {hash:016x}", installed.version.major)
 }
 

@@ -94,7 +94,7 @@ async fn a_reset_gives_an_empty_database_with_the_same_name_and_password() {
                 .unwrap(),
             "0"
         );
-        assert_eq!(session.ask("select count(*) from pg_extension").await.unwrap(), "4");
+        assert_eq!(session.ask("select count(*) from pg_extension").await.unwrap(), "5");
         assert_eq!(converge(&cluster, &wanted(&[&one])).await.tasks, 0);
     }
 }
