@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use howdah_model::version::Version;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -94,6 +95,7 @@ pub struct Connection {
     client: Client,
     driver: JoinSet<()>,
     statement: Duration,
+    version: Option<Version>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -119,13 +121,14 @@ impl Connection {
         let (client, connection) = timeout(limits.connect, config.connect(NoTls))
             .await
             .map_err(|_| SqlError::Silent(limits.connect))??;
+        let version = connection.parameter("server_version").and_then(|text| text.parse().ok());
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!("a session with PostgreSQL ended: {error}");
             }
         });
-        Ok(Self { client, driver, statement: limits.statement })
+        Ok(Self { client, driver, statement: limits.statement, version })
     }
 
     /// Runs statements without results, in one round trip. Several are one transaction.
@@ -155,6 +158,13 @@ impl Connection {
     pub async fn ping(&self, within: Duration) -> Result<(), SqlError> {
         let answer = timeout(within, self.client.batch_execute("")).await;
         Ok(answer.map_err(|_| SqlError::Silent(within))??)
+    }
+
+    /// The version that runs, as the server said at the beginning: it may have been started before
+    /// a newer one was installed.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.version
     }
 
     /// Whether the session has ended.
@@ -198,6 +208,7 @@ fn options(limits: Limits) -> String {
         "row_security=on".to_owned(),
         // A library that is not there would keep even the platform out of the database.
         "local_preload_libraries=".to_owned(),
+        "session_preload_libraries=".to_owned(),
         // Verifiers are in the text of some statements, which no log and no statistics shall have.
         "log_statement=none".to_owned(),
         "log_min_duration_statement=-1".to_owned(),

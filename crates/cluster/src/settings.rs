@@ -148,10 +148,14 @@ fn megabytes(size: &str) -> Option<u64> {
 }
 
 /// The value of a setting of a server or database as this server can have it: a list of allowed
-/// extensions without those that are not installed or would not be safe here; any other value as
-/// it is.
+/// extensions without those that are not installed or would not be safe here, a list of libraries
+/// without those that are not installed, which would keep everybody out; any other value as it is.
 #[must_use]
 pub fn offered(installed: &Installed, name: &str, value: &str) -> String {
+    if name == "session_preload_libraries" {
+        let there = |name: &&str| installed::has_library(installed, name);
+        return value.split(',').map(str::trim).filter(there).collect::<Vec<_>>().join(",");
+    }
     if !extension::SETTINGS.contains(&name) {
         return value.to_owned();
     }

@@ -14,6 +14,7 @@ use howdah_cluster::{Mode, Receiving, Standing, StopMode};
 use howdah_model::agent::{InstanceState, ParticipantSpec};
 use howdah_model::lsn::Lsn;
 use howdah_model::protection::{Following, FollowingBy, Position};
+use howdah_model::version::Version;
 use tokio::time::Instant;
 
 use super::Participant;
@@ -111,10 +112,11 @@ impl Participant {
         let position = self.cluster.position(&connection).await?;
         let receiving = self.cluster.receiving(&connection).await?;
         let present = World::look(&connection).await?.present();
+        let version = connection.version();
         self.looks.follow(present.keys());
         self.look_into_some(&connection).await;
         connection.close().await;
-        self.tell_following(position, &receiving, &present);
+        self.tell_following(version, position, &receiving, &present);
         if !self.progress.followed {
             self.progress.followed = true;
             self.layout.write_progress(self.id, self.progress)?;
@@ -129,11 +131,17 @@ impl Participant {
         }
     }
 
-    fn tell_following(&self, position: Position, receiving: &Receiving, present: &super::Present) {
+    fn tell_following(
+        &self,
+        version: Option<Version>,
+        position: Position,
+        receiving: &Receiving,
+        present: &super::Present,
+    ) {
         let by = if receiving.streams { FollowingBy::Stream } else { FollowingBy::Archive };
         self.board.update(self.id, |one| {
             one.instance = InstanceState::Answering;
-            one.version = Some(self.cluster.installed.version);
+            one.version = version;
             one.position = Some(position);
             one.making = None;
             let is_same = one.following.as_ref().is_some_and(|following| following.by == by);

@@ -190,7 +190,7 @@ impl Participant {
         let Some(databases) = &mut self.databases else { return Ok(()) };
         self.board.update(self.id, |one| {
             one.instance = InstanceState::Answering;
-            one.version = Some(self.cluster.installed.version);
+            one.version = databases.connection().version();
         });
         let report = match databases.converge(&spec.databases, look).await {
             Ok(report) => report,
