@@ -119,10 +119,11 @@ async fn d25_b9_a_rotation_gives_each_app_one_release_and_the_old_login_until_no
     let routes = |role: &str| {
         let table = ground.control.routes().borrow().clone();
         let found = table.routes.iter().find(|route| route.role.as_str() == role);
-        found.map(|route| route.target.clone())
+        found.map(|route| (route.database_id, route.connection_limit, route.target.clone()))
     };
     ground.control.refresh_routes().await.expect("routes");
-    assert_eq!(routes(&old), routes(&new), "both lead there");
+    assert!(routes(&old).is_some());
+    assert_eq!(routes(&old), routes(&new), "C31: both lead there and count together");
 
     // A second one while the first is in use; with force all of before are gone at once.
     let done = ground.call("POST", &rotation, json!({ "forced": true })).await;
@@ -134,7 +135,8 @@ async fn d25_b9_a_rotation_gives_each_app_one_release_and_the_old_login_until_no
     );
     ground.control.refresh_routes().await.expect("routes");
     for gone in [&old, &new] {
-        assert_eq!(routes(gone), Some(howdah_model::route::Target::Revoked));
+        let target = routes(gone).expect("still known").2;
+        assert_eq!(target, howdah_model::route::Target::Revoked);
     }
     let mut spec = told(&ground).await;
     for _ in 0..1000 {
@@ -214,4 +216,66 @@ async fn c30_small_plans_have_the_default_credential_alone_which_rotates() {
     let before = ground.get("/apps/demo/config-vars").await;
     ground.call("POST", &format!("{PATH}_rotation"), json!({})).await.ok();
     assert_ne!(ground.get("/apps/demo/config-vars").await, before);
+}
+
+/// Nobody says who uses it, so it stays until its time is over, and then it goes all the same.
+#[tokio::test]
+async fn a_former_login_ends_at_its_time_also_when_the_gateway_is_silent() {
+    let ground = ground("standard-0").await;
+    let rotation = format!("{PATH}/default/credentials_rotation");
+    ground.call("POST", &rotation, json!({})).await.ok();
+    let pool = sqlx::PgPool::connect(&ground.scratch.url()).await.expect("connect");
+    let change = async |sql: &'static str| {
+        sqlx::query(sql).execute(&pool).await.expect("change it");
+        ground.control.end_former_logins().await.expect("look")
+    };
+    assert_eq!(change("update logins set since = since - interval '1 hour'").await, 0);
+    assert_eq!(ground.get(&format!("{PATH}/default")).await["state"], "rotating");
+    assert_eq!(change("update logins set until = since").await, 1);
+    assert_eq!(ground.get(&format!("{PATH}/default")).await["state"], "active");
+    assert_eq!(ground.control.end_former_logins().await.expect("look"), 0);
+    let mut left = told(&ground).await.credentials.len();
+    for _ in 0..1000 {
+        if left == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        left = told(&ground).await.credentials.len();
+    }
+    assert_eq!(left, 1);
+}
+
+/// This agent makes no links, so that all that was made for one has to go again.
+#[tokio::test]
+async fn a_link_that_cannot_be_made_leaves_nothing_and_small_plans_have_none() {
+    let ground = ground("standard-0").await;
+    for (plan, name) in [("standard-0", "postgresql-two"), ("hobby-dev", "postgresql-tiny")] {
+        let body = json!({ "plan": format!("heroku-postgresql:{plan}"), "name": name });
+        ground.call("POST", "/apps/demo/addons", body).await.ok();
+    }
+    let links = "/client/v11/databases/postgresql-one/links";
+    let ask = async |body: Value| {
+        let refused = ground.call("POST", links, body).await;
+        assert_eq!(refused.status, 422, "{refused:?}");
+        refused.error().2.to_owned()
+    };
+    let said = ask(json!({ "target": "postgresql-two", "as": "two" })).await;
+    assert!(said.contains("cannot link databases"), "{said}");
+    assert_eq!(ground.get(links).await, json!([]));
+    let pool = sqlx::PgPool::connect(&ground.scratch.url()).await.expect("connect");
+    let open = "select count(*) from credentials where name like 'link:%' and revoked_at is null";
+    let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await.expect("count");
+    assert_eq!(open, 0);
+    for (body, why) in [
+        (json!({ "target": "postgresql-tiny" }), "Essential-tier"),
+        (json!({ "target": "postgresql-one" }), "itself"),
+        (json!({ "target": "postgresql-two", "as": "pg_two" }), "link name"),
+        (json!({ "target": "postgresql-two", "as": "a\"; drop" }), "link name"),
+    ] {
+        let said = ask(body).await;
+        assert!(said.contains(why), "{said}");
+    }
+    let none = ground.call("DELETE", &format!("{links}/two"), Value::Null).await;
+    assert_eq!((none.status, &none.body["resource"]), (404, &json!("link")));
+    ground.control.end_links().await.expect("nothing to do");
 }
