@@ -112,6 +112,18 @@ fn corrupted(dump: &[u8]) -> Vec<u8> {
     dump
 }
 
+/// Nobody has a right that it had not, and nothing is set.
+async fn not_hacked(seen: &ParticipantObservation) {
+    let platform = Connection::open(&seen.socket_dir, "postgres", Limits::WORK).await.unwrap();
+    let hacked = "select rolname::text from pg_roles where (rolsuper and rolname not in ('howdah')) or rolname = 'hacked' \
+                  union select setconfig::text from pg_db_role_setting where setconfig::text ~ 'evil' \
+                  union select name from pg_file_settings where sourcefile ~ 'auto.conf'";
+    let hacked: Vec<String> =
+        platform.rows(hacked, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(hacked, [""; 0]);
+    assert!(!Path::new("/tmp/howdah-was-hacked").exists());
+}
+
 /// E21: a hostile dump becomes nobody, a bad one is told; the database stays as it was.
 #[tokio::test]
 async fn e21_hostile_and_bad_dumps_leave_the_database_as_it_was() {
@@ -144,17 +156,10 @@ async fn e21_hostile_and_bad_dumps_leave_the_database_as_it_was() {
         let done = agent.transferred(&restoring).await;
         assert_eq!(done.state, TransferState::Done, "{done:?}");
         let warnings = done.made.as_ref().unwrap().warnings;
-        // One of them ends its own session, after which `pg_restore` cannot go on: not this one.
+        // Whatever of it does no harm may succeed.
         assert!(warnings as usize >= EVIL.len() - 2, "{done:?}");
         assert_eq!(session.ask("select answer from kept").await.unwrap(), "43");
-        let platform = Connection::open(&seen.socket_dir, "postgres", Limits::WORK).await.unwrap();
-        let hacked = "select rolname::text from pg_roles where (rolsuper and rolname not in ('howdah')) or rolname = 'hacked' \
-                      union select setconfig::text from pg_db_role_setting where setconfig::text ~ 'evil' \
-                      union select name from pg_file_settings where sourcefile ~ 'auto.conf'";
-        let hacked: Vec<String> =
-            platform.rows(hacked, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
-        assert_eq!(hacked, [""; 0]);
-        assert!(!Path::new("/tmp/howdah-was-hacked").exists());
+        not_hacked(&seen).await;
         tenant.connect(&seen.socket_dir).await.unwrap();
         let absent = TransferSpec { wanted: Wanted::Absent, ..restoring };
         agent.transfer(&absent).await;
