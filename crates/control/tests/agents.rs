@@ -3,20 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Path, Query};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use futures_util::StreamExt as _;
 use howdah_control::servers::http::HttpServers;
 use howdah_control::servers::{Failure, Servers as _, Terminate};
 use howdah_model::agent::{
     DatabaseLook, Epoch, ParticipantSpec, Refusal, Revision, Role, Run, ServerObservation, Source,
     Wanted,
 };
-use howdah_model::ids::{ParticipantId, ServerId, TimelineId};
+use howdah_model::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use howdah_model::name::DatabaseName;
 use howdah_model::protection::{DiskStage, Protection};
+use howdah_model::secret::Secret;
+use howdah_model::transfer::{From, Into, TransferSpec};
 use howdah_model::version::Major;
 use howdah_store::servers::Server;
 use jiff::Timestamp;
@@ -61,6 +65,8 @@ fn router() -> Router {
     Router::new()
         .route("/participants/{id}", put(take))
         .route("/observation", get(observe))
+        .route("/transfers/{id}", put(take_transfer))
+        .route("/dumps/{id}", get(give_dump).delete(|| async {}))
         .route("/participants/{id}/databases/{name}/look", post(look))
         .route("/participants/{id}/databases/{name}/terminate", post(terminate))
         .route("/participants/{id}/databases/{name}/stats_reset", post(|| async {}))
@@ -80,6 +86,29 @@ async fn take(Path(id): Path<ParticipantId>, Json(spec): Json<ParticipantSpec>) 
         3 => std::future::pending().await,
         _ => Json(json!({ "anything": 1 })).into_response(),
     }
+}
+
+async fn take_transfer(Path(id): Path<TransferId>, Json(spec): Json<TransferSpec>) -> Response {
+    assert_eq!(id, spec.id);
+    match spec.into {
+        Into::Archive => StatusCode::OK.into_response(),
+        Into::Database { .. } => {
+            let body = json!({ "message": "there is no such participant" });
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+        }
+    }
+}
+
+async fn give_dump(Path(id): Path<TransferId>, headers: HeaderMap) -> Response {
+    if id.0.is_nil() {
+        return (StatusCode::NOT_FOUND, "no dump").into_response();
+    }
+    let whole = headers["range"] == "bytes=5-9";
+    // The other breaks off before all has come.
+    let broken = (!whole).then(|| Err(std::io::Error::other("the disk is gone")));
+    let chunks = [Ok(vec![b'x'; 2]), Ok(vec![b'y'; 3])].into_iter().chain(broken);
+    let body = Body::from_stream(futures_util::stream::iter(chunks));
+    (StatusCode::PARTIAL_CONTENT, body).into_response()
 }
 
 async fn observe(Query(asked): Query<Value>) -> Json<ServerObservation> {
@@ -162,6 +191,37 @@ async fn an_agent_is_observed_looked_into_and_told_to_end_sessions() {
     let which = Terminate { pid: Some(42), only_cancel: true };
     assert_eq!(servers.terminate(server, participant, &name, which).await, Ok(1));
     assert_eq!(servers.reset_statistics(server, participant, &name).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_agent_is_told_of_transfers_and_gives_dumps_as_they_come() {
+    let Agent { server, servers, .. } = &Agent::new();
+    let id = TransferId::new();
+    let from = From::Foreign { url: Secret::new("postgres://u:p@h/d".to_owned()) };
+    let mut told = TransferSpec { id, wanted: Wanted::Present, from, into: Into::Archive, jobs: 1 };
+    assert_eq!(servers.put_transfer(server, &told).await, Ok(()));
+    told.into = Into::Database {
+        participant: ParticipantId::new(),
+        database: "d1".parse().expect("a name"),
+        owner: "u1".parse().expect("a name"),
+        extensions: Vec::new(),
+    };
+    let said = Failure::Invalid("there is no such participant".to_owned());
+    assert_eq!(servers.put_transfer(server, &told).await, Err(said));
+    assert_eq!(servers.delete_dump(server, id).await, Ok(()));
+    let nil = TransferId(uuid::Uuid::nil());
+    let none = servers.read_dump(server, nil, 0..=1).await.err();
+    assert_eq!(none, Some(Failure::Invalid("no dump".to_owned())));
+    let whole = servers.read_dump(server, id, 5..=9).await.unwrap_or_else(|why| panic!("{why}"));
+    let whole: Vec<_> = whole.map(|one| one.expect("bytes")).collect().await;
+    assert_eq!(whole.concat(), b"xxyyy");
+    match servers.read_dump(server, id, 5..=99).await {
+        Err(why) => assert!(matches!(why, Failure::Unreachable(_)), "{why}"),
+        Ok(cut) => {
+            let all: Vec<_> = cut.collect().await;
+            assert!(all.last().is_some_and(Result::is_err), "what is cut is no end: {all:?}");
+        }
+    }
 }
 
 #[tokio::test]

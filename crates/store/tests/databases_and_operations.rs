@@ -218,8 +218,13 @@ async fn a_database_is_placed_emptied_withdrawn_and_removed() {
     assert_eq!(databases::list_live(&mut tx).await.expect("list"), [placed]);
     let revision = participants::raise(&mut tx, participant).await.expect("raise");
     let extensions = ["hstore".to_owned()];
-    let next =
-        databases::want_incarnation(&mut tx, id, revision, Content::Extensions(&extensions)).await;
+    let next = databases::want_incarnation(
+        &mut tx,
+        id,
+        revision,
+        databases::Content::Extensions(&extensions),
+    )
+    .await;
     assert_eq!(next.expect("want"), Incarnation(2));
     let wanted = databases::list_wanted(&mut tx, participant).await.expect("list").remove(0);
     assert_eq!((wanted.incarnation, wanted.revision), (Incarnation(2), Revision(3)));

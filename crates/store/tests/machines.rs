@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use howdah_model::ids::{ParticipantId, ServerId};
+use howdah_model::ids::{ParticipantId, ServerId, TransferId};
 use howdah_model::machine::{Kind, Machine};
 use howdah_model::operation::promote::{Promote, State};
 use howdah_model::participant;
@@ -221,6 +221,7 @@ async fn a_change_that_concerns_nobody_wakes_nobody() {
         with_databases: vec![ParticipantId::new()],
         applied: vec![ParticipantId::new()],
         databases: vec!["d1".parse().expect("a name")],
+        transfers: vec![TransferId::new()],
     };
     let mut tx = ground.tx().await;
     wakes::insert_for(&mut tx, &changed).await.expect("wake");

@@ -5,11 +5,13 @@ use std::time::Duration;
 use howdah_control::clock::Clock as _;
 use howdah_model::backup::{Cause, Plan};
 use howdah_model::ids::{DatabaseId, OperationId, TransferId};
+use howdah_model::operation::provision::How;
 use howdah_model::operation::{Operation, Outcome};
 use howdah_model::schedule::Hour;
+use howdah_model::transfer::From;
 use howdah_store::schedules::Schedule;
 use howdah_store::transfers::Transfer;
-use howdah_store::{backup_plans, operations, schedules, transfers};
+use howdah_store::{backup_plans, databases, operations, schedules, transfers};
 
 use crate::ground::{Ground, Worker};
 
@@ -186,4 +188,57 @@ async fn e29_what_is_cancelled_leaves_the_database_as_it_was() {
     town.ground.show(&town.worker).await;
     town.worker.control.erase_dumps().await.expect("break off");
     assert!(town.ground.agent.world().transfers.filled.is_empty(), "it was taken back again");
+}
+
+#[tokio::test]
+async fn c14_backups_go_with_their_database_once_it_cannot_be_brought_back() {
+    let mut town = Town::new().await;
+    let app = town.ground.apps[0];
+    let asked = town.ground.ask(Operation::Capture, town.id, app).await.expect("not refused");
+    town.settle().await;
+    let dump = TransferId(asked.0);
+    town.ground.ask(Operation::Destroy, town.id, app).await.expect("not refused");
+    town.settle().await;
+    assert_eq!(town.all().await, [], "nobody sees them");
+    let erase = async |town: &Town| {
+        town.ground.show(&town.worker).await;
+        town.worker.control.erase_dumps().await.expect("erase");
+        town.ground.agent.world().transfers.dumps.contains(&dump)
+    };
+    assert!(erase(&town).await, "it may be brought back");
+    town.ground.stage.pass(23 * HOUR);
+    assert!(erase(&town).await, "it may be brought back");
+    town.ground.stage.pass(2 * HOUR);
+    assert!(!erase(&town).await, "its time is over");
+}
+
+#[tokio::test]
+async fn e7_a_backup_is_read_from_a_follower_that_streams_and_is_near() {
+    let mut town = Town::new().await;
+    let app = town.ground.apps[0];
+    let follower = town.ground.ask_for_copy(app, How::Follow, town.id, 2).await;
+    let (follower, _) = follower.expect("it has data");
+    town.settle().await;
+    let houses = async |town: &Town| {
+        let mut conn = town.ground.store.reader().get().await.expect("a connection");
+        let all = databases::list_placed(&mut conn, &[town.id.0, follower.0]).await.expect("list");
+        let at = |id| all.iter().find(|one| one.database.id == id);
+        let at = |id| at(id).and_then(|one| one.database.participant_id).expect("placed");
+        (at(town.id), at(follower))
+    };
+    let (leader, standby) = houses(&town).await;
+    let read_from = async |town: &mut Town| {
+        let asked = town.ground.ask(Operation::Capture, town.id, app).await.expect("not refused");
+        town.settle().await;
+        assert_eq!(town.outcome(asked).await, Outcome::Done);
+        match town.ground.agent.world().transfers.spec(TransferId(asked.0)).from {
+            From::Database { participant, .. } => participant,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(read_from(&mut town).await, standby);
+    // It lags behind: its leader has written a lot that it has not replayed.
+    town.ground.agent.world().housed.get_mut(&leader).expect("there").lsn += 1 << 30;
+    town.ground.show(&town.worker).await;
+    assert_eq!(read_from(&mut town).await, leader);
 }

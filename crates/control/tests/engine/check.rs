@@ -149,23 +149,26 @@ async fn check_outcome(ground: &Ground, asked: &Row) {
                 "{name} was changed all the same"
             );
         }
-        (Operation::Capture, Outcome::Done) => {
-            let complete = ground.agent.world().transfers.dumps.contains(&TransferId(asked.id.0));
-            let listed = transfer(ground, asked.id).await;
-            assert_eq!(listed.succeeded, Some(true), "{listed:?}");
-            assert!(complete || listed.deleted_at.is_some(), "{name}: a backup that is none");
-        }
-        (Operation::Restore, Outcome::Done) => {
-            let wanted = asked.incarnation.expect("a restore that is done asked for one");
-            let reached = there.is_some_and(|there| there.incarnation >= wanted);
-            assert!(reached || going, "{name} is said to be restored and is not");
-            assert_eq!(transfer(ground, asked.id).await.succeeded, Some(true));
-        }
-        (Operation::Capture | Operation::Restore, Outcome::Undone) => {
-            assert_eq!(asked.incarnation, None, "{name} was changed by what was undone");
-            assert_eq!(transfer(ground, asked.id).await.succeeded, Some(false));
-        }
+        (Operation::Capture | Operation::Restore, _) => check_transfer(ground, asked).await,
         (Operation::Destroy, Outcome::Undone) => panic!("a destroy is never undone"),
+    }
+}
+
+async fn check_transfer(ground: &Ground, asked: &Row) {
+    let database = get(ground, asked.database_id).await;
+    let name = &database.name;
+    let listed = transfer(ground, asked.id).await;
+    assert_eq!(listed.succeeded, Some(asked.outcome == Outcome::Done), "{listed:?}");
+    if asked.outcome == Outcome::Undone {
+        assert_eq!(asked.incarnation, None, "{name} was changed by what was undone");
+    } else if asked.kind == Operation::Capture {
+        let complete = ground.agent.world().transfers.dumps.contains(&listed.id);
+        assert!(complete || listed.deleted_at.is_some(), "{name}: a backup that is none");
+    } else {
+        let there = ground.agent.world().database(database.participant_id, name).cloned();
+        let wanted = asked.incarnation.expect("a restore that is done asked for one");
+        let reached = there.is_some_and(|there| there.incarnation >= wanted);
+        assert!(reached || database.wanted == Wanted::Absent, "{name} is said to be restored");
     }
 }
 

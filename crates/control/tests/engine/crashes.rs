@@ -296,8 +296,8 @@ async fn every_effect_may_be_done_twice() {
     assert_eq!(
         last,
         [
-            "Attach NUMBER_15 (@ref:postgresql-number-00015)",
-            "Attach DATABASE (@ref:postgresql-number-00015)",
+            "Attach NUMBER_18 (@ref:postgresql-number-00018)",
+            "Attach DATABASE (@ref:postgresql-number-00018)",
         ],
         "C10: a promotion is one release"
     );
