@@ -9,6 +9,7 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
     vec![
         ("docs/states.md", howdah_model::explain::markdown()),
         ("docs/commands.md", howdah_cli::commands_markdown()),
+        ("docs/diagnose.md", howdah_model::diagnosis::markdown()),
     ]
 }
 
