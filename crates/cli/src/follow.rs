@@ -104,8 +104,15 @@ impl Following<'_> {
             Status::Failed | Status::Running | Status::Pending => {
                 step.ended("failed");
                 let mut message = format!("An error occurred and your {noun} did not finish.");
-                for line in &lines[lines.len().saturating_sub(LAST_LINES)..] {
-                    message.push_str(&format!("\n{}", line.message));
+                let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter();
+                let mut last: Vec<_> = last.map(|line| line.message.as_str()).collect();
+                // The log may have more of it, or nothing.
+                let error = ended.error.as_deref().unwrap_or_default();
+                if !error.is_empty() && !last.iter().any(|line| line.contains(error)) {
+                    last.push(error);
+                }
+                for line in last {
+                    message.push_str(&format!("\n{line}"));
                 }
                 let advice = Hint::ShowTransfer.fill(&[("ID", &id), ("APP", self.app)]);
                 Err(Failure::new(Exit::Failed, "transfer-failed", message).advise(advice))

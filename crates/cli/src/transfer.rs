@@ -48,6 +48,9 @@ pub(crate) struct Transfer {
     pub(crate) warnings: u64,
     #[serde(default)]
     pub(crate) schedule: Option<Value>,
+    /// Why it failed.
+    #[serde(default)]
+    pub(crate) error: Option<String>,
     /// Only there when it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) logs: Option<Vec<LogLine>>,

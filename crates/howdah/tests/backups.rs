@@ -88,6 +88,9 @@ fn e5_to_e31_backups_are_captured_fetched_restored_and_deleted() {
     let captured = platform.say("pgbackups:capture -a demo").ok();
     has(&captured, "DATABASE_URL  ----backup---->  b001");
     has(&platform.say("pgbackups -a demo").ok(), "b001");
+    let archive = platform.home().join("archive/dumps");
+    let dumps = || std::fs::read_dir(&archive).map_or(0, Iterator::count);
+    assert_eq!(dumps(), 1);
 
     // E6, E17: what comes is the same whoever fetches it, and goes on where it was broken off.
     let here = directory(platform);
@@ -155,10 +158,7 @@ fn e5_to_e31_backups_are_captured_fetched_restored_and_deleted() {
     let listed = platform.say("pg:backups -a demo").ok();
     has(&listed, "No backups. Capture one with");
     // Nothing stays of it, nor of what was sent from here.
-    let dumps = platform.home().join("archive/dumps");
-    wait_until("no dump is left", || {
-        std::fs::read_dir(&dumps).map_or(true, |mut left| left.next().is_none())
-    });
+    wait_until("no dump is left", || dumps() == 0);
     has(&listed, "r002");
 }
 
@@ -261,6 +261,15 @@ impl Elsewhere {
     }
 }
 
+/// What somebody who moves away may read, as on Heroku: all that is theirs, and nothing of the host's.
+const FOR_MOVER: &str = r#"
+create role someone; alter table items owner to someone;
+create schema _heroku; create table _heroku.secret (a int);
+grant usage on schema "odd; one" to mover;
+grant select on all tables in schema public, "odd; one" to mover;
+grant select on all sequences in schema public to mover;
+grant select on large object 4711 to mover"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d11_h24_databases_move_in_and_out_between_versions() {
     let (heroku, old, new) = start();
@@ -294,8 +303,8 @@ async fn d11_h24_databases_move_in_and_out_between_versions() {
 
     // H24, H27: from a server that is none of ours, as a role that is not the owner of all.
     let server = &elsewhere.server;
-    server.sql("create role mover login superuser password 's3cret'").await;
-    server.sql_in("mine", "create role someone; alter table items owner to someone").await;
+    server.sql("create role mover login password 's3cret'").await;
+    server.sql_in("mine", FOR_MOVER).await;
     let source = format!("postgres://mover:s3cret@127.0.0.1:{}/mine", elsewhere.port);
     let checked = howdah(&format!("pg:import {source} --into RED -a demo --check")).ok();
     has(&checked, "WARNING: It can still be written to");

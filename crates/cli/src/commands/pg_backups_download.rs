@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use howdah_model::size::Bytes;
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -162,6 +163,10 @@ impl Fetching<'_> {
         };
         let options = File::options().create(true).append(true).open(&part);
         let mut file = options.map_err(&unwritable)?;
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let message = format!("{} is being downloaded already", self.backup.id());
+            return Err(Failure::new(Exit::Conflict, "busy", message));
+        }
         let mut tries = 0;
         loop {
             let before = file.seek(SeekFrom::End(0)).map_err(&unwritable)?;

@@ -128,8 +128,8 @@ fn contents(source: &Inventory, plan: &Plan, add: &mut impl FnMut(Weight, &'stat
     }
     if !source.event_triggers.is_empty() {
         let text = format!(
-            "Only superusers make event triggers: {} stay behind",
-            names(&source.event_triggers, "one")
+            "Event triggers stay behind, as only superusers make them: {}",
+            names(&source.event_triggers, "trigger")
         );
         add(Weight::Warning, "event-triggers", text);
     }

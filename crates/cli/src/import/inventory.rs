@@ -65,8 +65,8 @@ with own as (
     c.reltablespace, c.relrowsecurity, c.relforcerowsecurity, n.nspname,
     quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
-  where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and not exists (select from
-    pg_depend d where d.objid = c.oid and d.classid = 'pg_class'::regclass and d.deptype = 'e')
+  where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', '_heroku') and not exists
+    (select from pg_depend d where d.objid = c.oid and d.classid = 'pg_class'::regclass and d.deptype = 'e')
 ), me as (
   select oid, rolsuper or rolbypassrls as sees_all from pg_roles where rolname = current_user
 ), theirs as (
@@ -111,7 +111,9 @@ select json_build_object(
     or relrowsecurity and not sees_all
     and (relforcerowsecurity or not pg_has_role(relowner, 'usage')))),
   'event_triggers', (select coalesce(json_agg(evtname order by evtname), '[]') from
-    pg_event_trigger e where not exists (select from pg_depend d where d.objid = e.oid
+    pg_event_trigger e where (select n.nspname from pg_proc p join pg_namespace n
+    on n.oid = p.pronamespace where p.oid = e.evtfoid) <> '_heroku' and not exists (select from
+    pg_depend d where d.objid = e.oid
     and d.classid = 'pg_event_trigger'::regclass and d.deptype = 'e')),
   'superuser', (select coalesce(json_agg(what order by what), '[]') from theirs),
   'tablespaces', (select coalesce(json_agg(distinct spcname), '[]') from own

@@ -244,7 +244,7 @@ fn e9_e10_a_capture_that_fails_or_is_refused_tells_why() {
     let platform = answering(&[
         (CAPTURE, 201, backup(8)),
         (one, 200, running(backup(8), "dumping", 1000, None)),
-        (one, 200, failed(backup(8), &lines)),
+        (one, 200, but(failed(backup(8), &lines), &[("error", json!("out of memory"))])),
     ]);
     assert_snapshot!(platform.howdah("pgbackups:capture -a demo"), @r"
     $ howdah pgbackups:capture -a demo

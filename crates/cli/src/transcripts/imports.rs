@@ -20,6 +20,12 @@ create view cheap as select * from items where price < 10;
 create materialized view dear as select * from items where price > 10;
 create function half(n int) returns int language sql as 'select n / 2';
 select lo_from_bytea(0, '\x00ff');
+create schema _heroku;
+create table _heroku.secret (a int);
+create function _heroku.validate() returns event_trigger language plpgsql as 'begin end';
+create event trigger validate_extension on ddl_command_end execute function _heroku.validate();
+create function on_ddl() returns event_trigger language plpgsql as 'begin end';
+create event trigger on_ddl on ddl_command_end execute function on_ddl();
 "#;
 
 fn prepared() -> (Server, Platform, String) {
@@ -67,6 +73,7 @@ fn h24_h27_a_database_is_looked_at_copied_and_compared() {
     Encoding:       UTF8, sorted as C
     Writable:       yes
 
+    WARNING: Event triggers stay behind, as only superusers make them: on_ddl
     WARNING: It can still be written to: what is written after the copy has begun will be missing. Stop its app, or ALTER DATABASE … SET default_transaction_read_only = on
     note: Unlogged tables are empty after a crash and on followers: public.cache
     note: Large objects are copied too: 1
@@ -83,6 +90,7 @@ fn h24_h27_a_database_is_looked_at_copied_and_compared() {
     Other objects:  18
     Differences:    0
     2> Looking at database shop on 127.0.0.1:PORT... done
+    2>  !    WARNING: Event triggers stay behind, as only superusers make them: on_ddl
     2>  !    WARNING: It can still be written to: what is written after the copy has begun will be missing. Stop its app, or ALTER DATABASE … SET default_transaction_read_only = on
     2>  !    note: Unlogged tables are empty after a crash and on followers: public.cache
     2>  !    note: Large objects are copied too: 1

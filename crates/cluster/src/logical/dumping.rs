@@ -19,25 +19,10 @@ pub const MANY_SCHEMAS: i64 = 50;
 /// For a larger one than that, in bytes, a logical copy is not the intended tool (E26).
 pub const LARGE: u64 = 20 << 30;
 
-/// How a dump is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// To be kept.
-    ToKeep,
-    /// To be read once, at once.
-    InPassing,
-}
-
-impl Compression {
-    /// What `pg_dump` of a version takes for it.
-    fn argument(self, major: Major) -> &'static str {
-        match (self, major.0 >= 16) {
-            (Self::ToKeep, true) => "--compress=zstd:3",
-            (Self::InPassing, true) => "--compress=zstd:1",
-            (Self::ToKeep, false) => "--compress=6",
-            (Self::InPassing, false) => "--compress=1",
-        }
-    }
+/// How dumps are compressed: so that it takes less time than reading the rows does. Stronger is
+/// slower and hardly smaller.
+fn compression(major: Major) -> &'static str {
+    if major.0 >= 16 { "--compress=zstd:1" } else { "--compress=1" }
 }
 
 /// What a database is, before it is dumped.
@@ -130,16 +115,19 @@ impl Dumping {
         bindir: &Path,
         major: Major,
         place: &Place,
-        compression: Compression,
         lock_wait: Duration,
     ) -> Result<Self, Failure> {
-        let arguments = [
+        let mut arguments = vec![
             "--format=custom".to_owned(),
-            compression.argument(major).to_owned(),
+            compression(major).to_owned(),
             "--no-subscriptions".to_owned(),
             "--no-password".to_owned(),
             format!("--lock-wait-timeout={}", lock_wait.as_millis()),
         ];
+        if place.is_elsewhere() {
+            // What Heroku keeps for itself in a database; its owner may not read it.
+            arguments.push("--exclude-schema=_heroku".to_owned());
+        }
         let program = bindir.join("pg_dump");
         let mut process = Process::start(run_as, &program, Some(place), arguments, Output::Read)?;
         let output = process.output();

@@ -42,6 +42,11 @@ impl Place {
         ])
     }
 
+    /// Whether it is a database of somebody else's server.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.variables.iter().any(|(name, _)| *name == "PGHOSTADDR")
+    }
+
     /// Any database, by libpq's variables.
     #[must_use]
     pub fn new(variables: &[(&'static str, &str)]) -> Self {
