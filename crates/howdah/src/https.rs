@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use axum::serve::Listener;
 use howdah_gateway::config::TlsFiles;
 use howdah_gateway::tls;
+use howdah_web::Rendezvous;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,12 +17,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::home::Home;
 use crate::limited::{Connection, Limited};
 use crate::listening;
 use crate::settings::Settings;
+use crate::sorting::{Sorted, sort};
 
 /// The port, beside the API's own 5080, unless another program has it.
 pub(crate) const PORT: u16 = 5443;
@@ -37,7 +38,8 @@ pub(crate) struct Secured {
     acceptor: TlsAcceptor,
     /// When the certificate that is shown was written.
     written: Option<SystemTime>,
-    handshakes: JoinSet<Option<(TlsStream<Connection>, SocketAddr)>>,
+    rendezvous: Rendezvous,
+    handshakes: JoinSet<Option<(Sorted, SocketAddr)>>,
 }
 
 /// Takes the address that was set, or that of the last time, or one that is free.
@@ -79,7 +81,12 @@ pub(crate) fn origin(settings: &Settings, address: SocketAddr) -> String {
 
 impl Secured {
     /// Makes connections of a listener secure, with the certificate of the home.
-    pub(crate) fn new(listener: TcpListener, settings: &Settings, home: &Home) -> Result<Self> {
+    pub(crate) fn new(
+        listener: TcpListener,
+        settings: &Settings,
+        home: &Home,
+        rendezvous: Rendezvous,
+    ) -> Result<Self> {
         let names = [settings.gateway_host.clone()];
         let files = tls::ensure(&home.join("tls"), &names).context("make the certificate")?.gateway;
         Ok(Self {
@@ -87,6 +94,7 @@ impl Secured {
             acceptor: acceptor(&files)?,
             written: written(&files),
             files,
+            rendezvous,
             handshakes: JoinSet::new(),
         })
     }
@@ -132,7 +140,7 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor> {
 }
 
 impl Listener for Secured {
-    type Io = TlsStream<Connection>;
+    type Io = Sorted;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
@@ -147,10 +155,11 @@ impl Listener for Secured {
                 (stream, from) = self.listener.accept(), if room => {
                     self.renew();
                     let shaking = self.acceptor.accept(stream);
+                    let rendezvous = self.rendezvous.clone();
                     self.handshakes.spawn(async move {
                         // A client that breaks off, or takes too long, is nobody's news.
                         let stream = timeout(HANDSHAKE, shaking).await.ok()?.ok()?;
-                        Some((stream, from))
+                        Some((sort(stream, &rendezvous).await?, from))
                     });
                 }
             }
@@ -179,6 +188,7 @@ mod tests {
             acceptor: acceptor(&files.gateway).expect("a certificate"),
             written: written(&files.gateway),
             files: files.gateway,
+            rendezvous: Rendezvous::default(),
             handshakes: JoinSet::new(),
         };
         let app = axum::Router::new().route("/", axum::routing::get(async || "well"));

@@ -69,6 +69,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Lets nothing be said for longer: people think.
+    pub(crate) fn may_idle(&mut self, idle: Duration) {
+        self.idle = idle;
+        self.until.as_mut().reset(Instant::now() + idle);
+    }
+
     fn timed<T>(
         &mut self,
         done: Poll<io::Result<T>>,

@@ -17,6 +17,7 @@ mod notify;
 mod output;
 mod own;
 mod settings;
+mod sorting;
 mod system;
 mod up;
 mod wiring;

@@ -149,8 +149,9 @@ pub(crate) async fn start(
     running.role("internal API", serve_unix(internal, routes, stop.clone()));
     let metrics = held.metrics_token(settings.metrics_token.clone(), metrics::Token::generate)?;
     let app = howdah_web::App::new(control).with_metrics(metrics::Token::new(metrics));
+    let rendezvous = app.rendezvous();
     let api = howdah_web::router(app);
-    let https = https::Secured::new(https, settings, home)?;
+    let https = https::Secured::new(https, settings, home, rendezvous)?;
     running.role("API with TLS", serve_tls(https, api.clone(), stop.clone()));
     running.role("API", serve_tcp(http, api, stop.clone()));
     running.role("gateway", gateway.keep(settings.clone(), home.clone(), stop));

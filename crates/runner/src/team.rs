@@ -199,6 +199,8 @@ impl Team {
         let (now, at) = (Instant::now(), (self.now)());
         let before = self.slots.get(name).map_or(DynoState::Starting, |slot| slot.state);
         if before != DynoState::Starting {
+            // Of one that begins anew it is not told that it was down in between.
+            let before = if before == DynoState::Down { DynoState::Up } else { before };
             self.tell(name, &format!("State changed from {before} to starting"));
         }
         self.tell(name, &format!("Starting process with command `{}`", wanted.command));

@@ -14,6 +14,7 @@ mod object;
 mod observe;
 mod platform;
 mod range;
+mod rendezvous;
 mod repeat;
 mod router;
 mod runner;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use error::Error;
 pub use internal::internal_router;
+pub use rendezvous::Rendezvous;
 pub use router::router;
 pub use web::App;
 

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::Web;
@@ -67,7 +67,18 @@ pub(crate) struct Streams(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     waiting: Mutex<HashMap<End, oneshot::Sender<Box<dyn Bytes>>>>,
+    /// Streams whose clients come to the rendezvous, by their secret.
+    expected: Mutex<HashMap<Uuid, Expected>>,
     tasks: Mutex<JoinSet<()>>,
+}
+
+/// A stream whose client comes to the rendezvous.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) app: AppId,
+    /// Whether the process has no terminal.
+    pub(crate) plain: bool,
+    until: Instant,
 }
 
 impl fmt::Debug for Streams {
@@ -83,10 +94,26 @@ impl Streams {
     }
 
     /// Begins a task that ends with the platform.
-    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(work);
+    }
+
+    /// Lets whoever has the secret come to the rendezvous, once, within a minute.
+    pub(crate) fn expect(&self, secret: Uuid, app: AppId, plain: bool) {
+        let now = Instant::now();
+        let mut expected = self.0.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.retain(|_, one| one.until > now);
+        if expected.len() < MOST {
+            expected.insert(secret, Expected { app, plain, until: now + PATIENCE });
+        }
+    }
+
+    /// What a secret opens; nothing a second time.
+    pub(crate) fn expected(&self, secret: Uuid) -> Option<Expected> {
+        let mut expected = self.0.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.remove(&secret).filter(|one| one.until > Instant::now())
     }
 
     /// Joins a connection with the other end, which may come within a minute.

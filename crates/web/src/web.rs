@@ -11,6 +11,7 @@ use howdah_store::apps::App as StoredApp;
 
 use crate::auth::Caller;
 use crate::error::Result;
+use crate::rendezvous::Rendezvous;
 use crate::repeat::Work;
 use crate::streams::Streams;
 
@@ -19,19 +20,26 @@ use crate::streams::Streams;
 pub struct App {
     control: Control,
     metrics: Option<Token>,
+    streams: Streams,
 }
 
 impl App {
     /// The HTTP part of a control plane.
     #[must_use]
     pub fn new(control: Control) -> Self {
-        Self { control, metrics: None }
+        Self { control, metrics: None, streams: Streams::default() }
     }
 
     /// With a token that opens `GET /metrics`. Without one nobody does.
     #[must_use]
     pub fn with_metrics(self, token: Option<Token>) -> Self {
         Self { metrics: token, ..self }
+    }
+
+    /// Where Heroku's CLI meets one-off processes, for whoever listens for it.
+    #[must_use]
+    pub fn rendezvous(&self) -> Rendezvous {
+        Rendezvous(self.streams.clone())
     }
 }
 
@@ -43,12 +51,11 @@ pub(crate) struct Web(Arc<Inner>);
 struct Inner {
     app: App,
     work: Work,
-    streams: Streams,
 }
 
 impl Web {
     pub(crate) fn new(app: App) -> Self {
-        Self(Arc::new(Inner { app, work: Work::default(), streams: Streams::default() }))
+        Self(Arc::new(Inner { app, work: Work::default() }))
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -65,13 +72,12 @@ impl Web {
 
     /// The streams to one-off processes.
     pub(crate) fn streams(&self) -> &Streams {
-        &self.0.streams
+        &self.0.app.streams
     }
 
-    /// Where clients of Heroku's meet one-off processes: a host and a port.
-    #[expect(clippy::unused_self, reason = "there is none yet")]
+    /// Where Heroku's CLI meets one-off processes: the host and port of the address with TLS.
     pub(crate) fn rendezvous(&self) -> Option<&str> {
-        None
+        self.control().config().public_origin.as_deref()?.strip_prefix("https://")
     }
 
     /// A connection to read from.

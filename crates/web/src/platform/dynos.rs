@@ -136,7 +136,10 @@ pub(crate) async fn run(
             "{}/howdah/v1/apps/{}/streams/{}/client",
             caller.origin, app.name, one_off.id
         )),
-        (true, None) => web.rendezvous().map(|at| format!("rendezvous://{at}/{}", one_off.id)),
+        (true, None) => {
+            web.streams().expect(one_off.id, app.id, io == Io::Stream);
+            web.rendezvous().map(|at| format!("rendezvous://{at}/{}", one_off.id))
+        }
         (false, None) => None,
     };
     let dyno = starting(&one_off, release, web.control().now());
