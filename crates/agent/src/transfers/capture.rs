@@ -2,9 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use howdah_archive::dump::{Description, Writer};
-use howdah_cluster::logical::dumping::{
-    Compression, Dumping, Inventory, LARGE, LOCK_WAIT, tell_blockers,
-};
+use howdah_cluster::logical::dumping::{Dumping, Inventory, LARGE, LOCK_WAIT, tell_blockers};
 use howdah_cluster::logical::process::Place;
 use howdah_cluster::logical::{Failure, Notes};
 use howdah_model::transfer::Made;
@@ -79,7 +77,7 @@ pub(super) async fn look(source: &Source, notes: &Notes) -> Result<Made> {
 }
 
 async fn dump_into(job: &Job, source: &Source, writer: &mut Writer, notes: &Notes) -> Result<u32> {
-    let mut dumping = start(job, source, Compression::ToKeep)?;
+    let mut dumping = start(job, source)?;
     let output = dumping.output().context("pg_dump has no output")?;
     let copying = async {
         let mut read = Bits::new(output);
@@ -93,23 +91,12 @@ async fn dump_into(job: &Job, source: &Source, writer: &mut Writer, notes: &Note
 }
 
 /// Starts `pg_dump` of a database of this server.
-pub(super) fn start(
-    job: &Job,
-    source: &Source,
-    compression: Compression,
-) -> Result<Dumping, Failure> {
+pub(super) fn start(job: &Job, source: &Source) -> Result<Dumping, Failure> {
     let cluster = &source.cluster;
     let (name, password) = (job.reader.name(), job.reader.password());
     let place = Place::local(&cluster.socket_dir, source.database.as_str(), name, password);
     let installed = &cluster.installed;
-    Dumping::start(
-        &cluster.run_as,
-        &installed.bindir,
-        installed.version.major,
-        &place,
-        compression,
-        LOCK_WAIT,
-    )
+    Dumping::start(&cluster.run_as, &installed.bindir, installed.version.major, &place, LOCK_WAIT)
 }
 
 /// Waits until all that a dump writes is taken and it has ended well. Says what keeps it waiting.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
 use howdah_cluster::Cluster;
 use howdah_cluster::connection::Limits;
-use howdah_cluster::logical::dumping::{Compression, Dumping, LOCK_WAIT};
+use howdah_cluster::logical::dumping::{Dumping, LOCK_WAIT};
 use howdah_cluster::logical::fill::{self, Extensions};
 use howdah_cluster::logical::foreign::Foreign;
 use howdah_cluster::logical::list::Extension;
@@ -213,7 +213,7 @@ async fn from_database(job: &Job, notes: &Notes) -> Result<Fetched> {
     let mut spool = Spool::begin(&job.shared, job.id(), made.source_bytes * 2).await?;
     job.make_reader(&source).await?;
     job.step("dumping", None);
-    let mut dumping = capture::start(job, &source, Compression::InPassing)?;
+    let mut dumping = capture::start(job, &source)?;
     let output = dumping.output().context("pg_dump has no output")?;
     let copying = pour(job, output, &mut spool);
     let warnings = capture::finish(job, &source, &mut dumping, copying, notes).await?;
@@ -250,7 +250,6 @@ async fn from_foreign(job: &Job, url: &Secret, target: &Target, notes: &Notes) -
             &programs.bindir,
             programs.version.major,
             &place,
-            Compression::InPassing,
             LOCK_WAIT,
         )?;
         let output = dumping.output().context("pg_dump has no output")?;

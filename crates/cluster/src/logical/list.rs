@@ -62,10 +62,36 @@ const FATES: &[(&str, Fate)] = &[
     ("FOREIGN TABLE ", Fate::Tried),
 ];
 
+/// What Heroku keeps for itself in its databases, by kind: new databases have what tools look for.
+const HEROKUS: &[&str] = &[
+    "SCHEMA -",
+    "COMMENT - SCHEMA",
+    "COMMENT",
+    "FUNCTION",
+    "PROCEDURE",
+    "TYPE",
+    "TABLE",
+    "TABLE DATA",
+    "VIEW",
+    "SEQUENCE",
+    "SEQUENCE OWNED BY",
+    "SEQUENCE SET",
+    "DEFAULT",
+    "INDEX",
+    "CONSTRAINT",
+    "TRIGGER",
+];
+
 impl Entry {
     fn fate(&self) -> Fate {
         // Names may be empty at the end of a line, without the blank.
         let what = format!("{} ", self.what);
+        let is_herokus = |kind: &&str| {
+            what.strip_prefix(*kind).is_some_and(|rest| rest.starts_with(" _heroku "))
+        };
+        if HEROKUS.iter().any(is_herokus) {
+            return Fate::Dropped;
+        }
         let known = FATES.iter().find(|(begin, _)| what.starts_with(begin));
         known.map_or(Fate::Restored, |(_, fate)| *fate)
     }
@@ -225,6 +251,9 @@ mod tests {
 3303; 0 0 COMMENT public TABLE t owner
 7; 2615 2200 SCHEMA - public owner
 8; 2615 2201 SCHEMA - publicity owner
+9; 2615 2202 SCHEMA - _heroku postgres
+300; 1255 2203 FUNCTION _heroku create_ext() postgres
+301; 1255 2204 FUNCTION public _heroku() owner
 ";
 
     #[test]
@@ -242,9 +271,9 @@ mod tests {
                 .join(" ")
         };
         assert_eq!(numbers(Part::Extensions), "2");
-        assert_eq!(numbers(Part::Needed), "215 216 3390 3391 3301 8");
+        assert_eq!(numbers(Part::Needed), "215 216 3390 3391 3301 8 301");
         assert_eq!(numbers(Part::Tried), "3303");
-        assert_eq!(numbers(Part::Everything), "215 216 3390 3391 3301 3303 8");
+        assert_eq!(numbers(Part::Everything), "215 216 3390 3391 3301 3303 8 301");
         assert!(is_only_tried("COMMENT public TABLE t owner"));
         assert!(!is_only_tried("TABLE public t owner"));
     }
