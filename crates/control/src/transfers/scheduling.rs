@@ -104,7 +104,7 @@ fn noted(name: &str, outcome: Answer<bool>) -> Result<bool> {
         Ok(begun) => Ok(begun),
         Err(Error::Failed(error)) => Err(error),
         Err(error) => {
-            tracing::info!("the backup that is due by {name} waits: {error}");
+            tracing::debug!("the backup that is due by {name} waits: {error}");
             Ok(false)
         }
     }

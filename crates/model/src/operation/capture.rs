@@ -11,6 +11,9 @@ use crate::machine::{Kind, Machine, Row, SOON, STALLED, Step, Undo};
 /// How often an agent that has forgotten a transfer is told of it, before it is given up.
 pub const ATTEMPTS: u32 = 3;
 
+/// How long is tried to tell an agent of a transfer that it cannot be told of.
+pub(super) const UNTOLD: Duration = Duration::from_secs(600);
+
 /// Where the making of a backup is.
 #[derive(
     Clone,
@@ -153,7 +156,7 @@ impl Machine for Capture {
         ]
     };
 
-    fn next(state: State, seen: &Seen, _lasted: Duration) -> Step<State, Effect> {
+    fn next(state: State, seen: &Seen, lasted: Duration) -> Step<State, Effect> {
         use State::*;
         use Step::{Do, Goto, Wait};
         match (state, seen.fares) {
@@ -169,6 +172,9 @@ impl Machine for Capture {
             (Dumping, _) if seen.is_off() => Goto(Undoing, "it was cancelled"),
             (Dumping, Fares::Lost) => Goto(Undoing, "the agent has forgotten it too often"),
             (Dumping, Fares::Stalled) => Goto(Undoing, STALLED),
+            (Dumping, Fares::Untold) if lasted >= UNTOLD => {
+                Goto(Undoing, "the agent could not be told")
+            }
             (Dumping, Fares::Untold) => Do(Effect::Tell, "the agent was not told"),
             (Dumping, Fares::Forgotten) => Do(Effect::Tell, "the agent has forgotten it"),
             (Dumping, Fares::Working) => Wait(SOON, "the agent is at work"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use super::capture::Fares;
+use super::capture::UNTOLD;
 use super::{Mark, Wish};
 use crate::database;
 use crate::machine::{Kind, Machine, Row, SOON, STALLED, Step, Undo};
@@ -159,7 +160,7 @@ impl Machine for Restore {
         ]
     };
 
-    fn next(state: State, seen: &Seen, _lasted: Duration) -> Step<State, Effect> {
+    fn next(state: State, seen: &Seen, lasted: Duration) -> Step<State, Effect> {
         use State::*;
         use Step::{Do, Goto, Wait};
         match state {
@@ -167,7 +168,7 @@ impl Machine for Restore {
             Requested if seen.is_off() => Goto(Undone, "it was cancelled"),
             Requested if seen.chosen == Mark::Made => Goto(Filling, "it is known what to read"),
             Requested => Do(Effect::Choose, "it is not known what to read"),
-            Filling => filling(seen),
+            Filling => filling(seen, lasted),
             Exchanging | NeedsOperator => exchanging(seen),
             Undoing => match seen.fares {
                 Fares::Absent | Fares::Failed => Goto(Undone, "nothing of it is left"),
@@ -182,7 +183,7 @@ impl Machine for Restore {
     }
 }
 
-fn filling(seen: &Seen) -> Step<State, Effect> {
+fn filling(seen: &Seen, lasted: Duration) -> Step<State, Effect> {
     use State::{Exchanging, Undoing, Undone};
     use Step::{Do, Goto, Wait};
     match seen.fares {
@@ -192,6 +193,7 @@ fn filling(seen: &Seen) -> Step<State, Effect> {
         Fares::Done => Goto(Exchanging, "the new database is complete"),
         Fares::Lost => Goto(Undoing, "the agent has forgotten it too often"),
         Fares::Stalled => Goto(Undoing, STALLED),
+        Fares::Untold if lasted >= UNTOLD => Goto(Undoing, "the agent could not be told"),
         Fares::Untold => Do(Effect::Tell, "the agent was not told"),
         Fares::Forgotten => Do(Effect::Tell, "the agent has forgotten it"),
         Fares::Working => Wait(SOON, "the agent is at work"),
