@@ -15,6 +15,7 @@ mod imports;
 mod links;
 mod plans;
 mod pooling;
+mod processes;
 mod protection;
 mod psql;
 mod push_pull;
