@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
+use serde_json::{Value, json};
 
 use crate::Web;
 use crate::auth::Caller;
@@ -41,4 +43,16 @@ macro_rules! not_offered {
 not_offered! {
     logs        "The stream of logs";
     upgrades    "Upgrading to another version";
+}
+
+/// Whoever waits for an upgrade is told within an answer: Heroku's client asks for ever when it gets
+/// an error.
+pub(crate) async fn upgrade_wait(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(names): Path<Names>,
+) -> Result<Json<Value>> {
+    let whose = check(&web, &caller, &names).await?;
+    let message = Error::not_offered(&format!("Upgrading to another version{whose}")).message;
+    Ok(Json(json!({ "waiting?": false, "error?": true, "message": message })))
 }

@@ -93,6 +93,7 @@ routes! { TOKEN, token:
 
     get    "/client/v11/databases/{database}"                     databases::show;
     get    "/client/v11/databases/{database}/wait_status"         databases::wait_status;
+    get    "/client/v11/databases/{database}/upgrade/wait_status" not_offered::upgrade_wait;
     put    "/client/v11/databases/{database}/reset"               databases::reset;
     put    "/client/v11/databases/{database}/stats_reset"         databases::reset_statistics;
     put    "/client/v11/databases/{database}/unfollow"            databases::unfollow;
@@ -161,7 +162,6 @@ routes! { NOT_OFFERED, refused:
     post   "/apps/{app}/log-drains"                                           not_offered::logs;
     delete "/apps/{app}/log-drains/{drain}"                                   not_offered::logs;
     post   "/client/v11/databases/{database}/upgrade/{step}"                  not_offered::upgrades;
-    get    "/client/v11/databases/{database}/upgrade/wait_status"             not_offered::upgrades;
 }
 
 // Those that need no account's token.
