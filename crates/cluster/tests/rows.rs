@@ -208,6 +208,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("update pg_class set relacl = null", "42501"),
     ("grant pg_write_all_data to u_one", "42501"),
     ("set role howdah", "42501"),
+    // Nobody is alone in it.
+    ("alter database d_one allow_connections false", "22023"),
 ];
 
 /// What works all the same.

@@ -22,10 +22,10 @@ const ROWS_OF_PAGE: i64 = 291;
 /// How long tables may be analyzed in one look; what is left comes with the next.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A tenant may have set these for its database; and a transaction that has changed a table without
-/// holding it is not waited for.
-const SET: &str =
-    "set default_statistics_target = 100; set vacuum_cost_delay = 0; set lock_timeout = '250ms'";
+/// A tenant may have set these for its database, or put something slow into an index; and a
+/// transaction that has changed a table without holding it is not waited for.
+const SET: &str = "set default_statistics_target = 100; set vacuum_cost_delay = 0; \
+    set lock_timeout = '250ms'; set statement_timeout = '5s'";
 
 /// What is known of one table.
 struct Table {
@@ -110,7 +110,7 @@ async fn analyze<'a>(
         }
     }
     if any {
-        inside.run("reset lock_timeout").await?;
+        inside.run("reset lock_timeout; reset statement_timeout").await?;
     }
     Ok(any)
 }
