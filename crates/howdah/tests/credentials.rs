@@ -53,6 +53,12 @@ fn ask(demo: &Platform, url: &str, sql: &str) -> String {
     demo.psql(url, sql).ok().trim().to_owned()
 }
 
+/// A URL is not let in any more, as soon as the gateway has heard of it.
+fn refused(demo: &Platform, url: &str) {
+    let refusal = "not permitted to log in";
+    wait_until(refusal, || demo.psql(url, "select 1").stderr.contains(refusal));
+}
+
 fn state(demo: &Platform, name: &str) -> String {
     let text = demo.say("pg:credentials -a demo --json").ok();
     let all: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -71,7 +77,7 @@ fn parts(url: &str) -> (&str, &str) {
 }
 
 #[test]
-fn d25_d26_d28_g24_c31_rotations_on_both_majors_with_a_follower_a_pool_and_a_kill() {
+fn d25_d26_d27_g24_rotations_with_a_follower_a_pool_and_a_kill_and_the_books_reset() {
     let demo = Platform::start(BINARY, SETTINGS);
     demo.say("apps:create demo --no-remote").ok();
     demo.say("addons:create heroku-postgresql:standard-0 --name pg-new-1 --wait -a demo").ok();
@@ -84,23 +90,7 @@ fn d25_d26_d28_g24_c31_rotations_on_both_majors_with_a_follower_a_pool_and_a_kil
     let first = demo.config_var("DATABASE_URL", "demo");
     ask(&demo, &first, "create table t (a int); alter role current_user set work_mem = '7MB'");
 
-    // The platform dies right after somebody has asked for a rotation.
-    let unconfirmed = demo.say("pg:credentials:rotate -a demo --no-input");
-    assert_eq!(unconfirmed.code, 5, "{unconfirmed:?}");
-    let words = ["pg:credentials:rotate", "-a", "demo", "--confirm", "demo"];
-    let mut asking = demo.command(Path::new(BINARY)).args(words).spawn().expect("ask");
-    wait_until("it is asked for", || {
-        let operations = demo.say("pg:operations -a demo --json");
-        operations.stdout.contains("\"rotate\"")
-    });
-    demo.kill();
-    demo.up();
-    let _ = asking.wait();
-    wait_until("it is done", || demo.config_var("DATABASE_URL", "demo") != first);
-    let old = demo.config_var("DATABASE_URL", "demo");
-    wait_until("the gateway is there again", || demo.psql(&old, "select 1").code == 0);
-    wait_until("nobody has the first login", || state(&demo, "default") == "active");
-
+    let old = rotated_while_the_platform_dies(&demo, &first);
     // A rotation with sessions that are open.
     let pool = demo.config_var("DATABASE_CONNECTION_POOL_URL", "demo");
     let before = releases(&demo);
@@ -131,8 +121,7 @@ fn d25_d26_d28_g24_c31_rotations_on_both_majors_with_a_follower_a_pool_and_a_kil
     drop(pooled);
     wait_until("nobody uses the old login any more", || state(&demo, "default") == "active");
     for gone in [&old, &pool] {
-        let refused = demo.psql(gone, "select 1");
-        assert!(refused.stderr.contains("not permitted to log in"), "{refused:?}");
+        refused(&demo, gone);
     }
     wait_until("the old role is gone", || {
         let others = "select count(*) from pg_auth_members where roleid = current_user::regrole";
@@ -142,21 +131,43 @@ fn d25_d26_d28_g24_c31_rotations_on_both_majors_with_a_follower_a_pool_and_a_kil
     let owners = "select string_agg(distinct tableowner, ',') = current_user from pg_tables \
                   where schemaname = 'public'";
     assert_eq!(ask(&demo, &new, owners), "t");
+    the_books_reset(&demo, &new, &replica);
+}
 
-    // The book's reset, after the tenant has changed its password (D27).
-    ask(&demo, &new, "alter role current_user password 'mine'");
-    let mut session = Session::open(&demo, &replica);
+/// Asks for a rotation, and the platform dies at once. Answers the URL that came of it.
+fn rotated_while_the_platform_dies(demo: &Platform, first: &str) -> String {
+    let unconfirmed = demo.say("pg:credentials:rotate -a demo --no-input");
+    assert_eq!(unconfirmed.code, 5, "{unconfirmed:?}");
+    let words = ["pg:credentials:rotate", "-a", "demo", "--confirm", "demo"];
+    let mut asking = demo.command(Path::new(BINARY)).args(words).spawn().expect("ask");
+    wait_until("it is asked for", || {
+        let operations = demo.say("pg:operations -a demo --json");
+        operations.stdout.contains("\"rotate\"")
+    });
+    demo.kill();
+    demo.up();
+    let _ = asking.wait();
+    wait_until("it is done", || demo.config_var("DATABASE_URL", "demo") != first);
+    let old = demo.config_var("DATABASE_URL", "demo");
+    wait_until("the gateway is there again", || demo.psql(&old, "select 1").code == 0);
+    wait_until("nobody has the first login", || state(demo, "default") == "active");
+    old
+}
+
+/// As the book has it, after the tenant has changed its password; then the follower's own login.
+fn the_books_reset(demo: &Platform, new: &str, replica: &str) {
+    ask(demo, new, "alter role current_user password 'mine'");
+    let mut session = Session::open(demo, replica);
     let said = demo.say("pg:credentials DATABASE_URL --reset -a demo");
     let lines = "Resetting credentials for DATABASE_URL... done\nPromoting DATABASE_URL... done\n";
     assert_eq!(said.stderr, lines);
     assert_eq!(said.code, 0);
     let last = demo.config_var("DATABASE_URL", "demo");
     assert_ne!(last, new);
-    ask(&demo, &last, "insert into t values (2)");
-    let refused = demo.psql(&new, "select 1");
-    assert!(refused.stderr.contains("not permitted to log in"), "{refused:?}");
+    ask(demo, &last, "insert into t values (2)");
+    refused(demo, new);
     assert_eq!(session.ask("select 'on the follower'").as_deref(), Some("on the follower"));
-    // The follower's own login, which its leader makes.
+    // Its leader makes it.
     demo.say("pg:credentials:rotate REPLICA -a demo --confirm demo").ok();
     let again = demo.config_var("REPLICA_URL", "demo");
     assert_ne!(again, replica);
@@ -218,7 +229,7 @@ fn d28_c20_herokus_command_line_makes_attaches_rotates_and_destroys_credentials(
     demo.say("pg:credentials:rotate DATABASE --name reports --force -a demo --confirm demo").ok();
     wait_until("the old session has ended", || session.ask("select 1").is_none());
     for gone in [&next, &reports] {
-        assert!(demo.psql(gone, "select 1").stderr.contains("not permitted to log in"));
+        refused(demo, gone);
     }
     heroku.run("pg:credentials:rotate DATABASE --all -a demo --confirm demo").ok();
     assert_ne!(demo.config_var("DATABASE_URL", "demo"), owner);
