@@ -77,15 +77,53 @@ pub async fn insert(tx: &mut Tx, new: &Schedule) -> Result<()> {
     Ok(())
 }
 
-/// The schedules of an app for databases that are there, by name and hour.
+/// The schedules of an app that lead to a database that is there, by name and hour.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list_of_app(conn: &mut Connection, app: AppId) -> Result<Vec<Schedule>> {
-    Ok(sqlx::query_as("select * from schedules where app_id = $1 order by name, hour, zone")
-        .bind(app.0)
-        .fetch_all(conn)
-        .await?)
+    Ok(sqlx::query_as(
+        "select s.* from schedules s join databases d on d.id = s.database_id
+         where s.app_id = $1
+           and (d.wanted = 'present'
+                or s.by_name and exists (select from attachments a
+                                         where a.app_id = s.app_id
+                                           and a.name = regexp_replace(s.name, '_URL$', '')))
+         order by s.name, s.hour, s.zone",
+    )
+    .bind(app.0)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Gives the schedules of a destroyed database to the one that it was brought back as.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn inherit(tx: &mut Tx, from: DatabaseId, to: DatabaseId) -> Result<()> {
+    sqlx::query("update schedules set database_id = $2 where database_id = $1")
+        .bind(from.0)
+        .bind(to.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Gives the schedules of databases that could not be brought back to those of before again.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn give_back(tx: &mut Tx) -> Result<()> {
+    sqlx::query(
+        "update schedules s set database_id = d.origin_id
+         from databases d
+         where d.id = s.database_id and d.wanted = 'absent' and d.origin = 'undelete'
+           and not exists (select from operations o join releases r on r.operation_id = o.id
+                           where o.database_id = d.id and o.kind = 'provision')",
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Removes an app's schedules of a name.

@@ -13,7 +13,9 @@ use howdah_store::attachments::{self, Pointing};
 use howdah_store::databases::{self, Inherits, New, Origin};
 use howdah_store::lineage::{self, Destroyed};
 use howdah_store::operations::New as NewOperation;
-use howdah_store::{Tx, addons as stored, config_vars, database_settings, participants, transfers};
+use howdah_store::{
+    Tx, addons as stored, config_vars, database_settings, participants, schedules, transfers,
+};
 use serde::{Deserialize, Serialize};
 
 use super::addons::{self, Created};
@@ -129,6 +131,7 @@ async fn insert(
     taken(inserted, "databases_addon_name_key", old.addon_name.as_str())?;
     lineage::inherit_credentials(tx, old.id, id).await?;
     transfers::inherit(tx, old.id, id).await?;
+    schedules::inherit(tx, old.id, id).await?;
     database_settings::inherit(tx, id, old.id).await?;
     for (name, namespace) in names(control, tx, app, found).await? {
         let to = Pointing { database: id, namespace: namespace.as_deref() };

@@ -7,7 +7,7 @@ use howdah_model::backup::Kind;
 use howdah_model::ids::{ServerId, TransferId};
 use howdah_model::transfer::TransferState;
 use howdah_store::transfers::Transfer;
-use howdah_store::{servers, transfers, uploads};
+use howdah_store::{schedules, servers, transfers, uploads};
 use tokio_util::sync::CancellationToken;
 
 use crate::Control;
@@ -65,6 +65,7 @@ impl Control {
     /// When the store does not answer.
     pub async fn erase_dumps(&self) -> Result<()> {
         let mut tx = self.store().begin().await?;
+        schedules::give_back(&mut tx).await?;
         transfers::reap(&mut tx, self.now()).await?;
         tx.commit().await?;
         self.break_off_undone().await?;

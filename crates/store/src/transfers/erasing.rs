@@ -8,10 +8,21 @@ use crate::connection::{Connection, Tx};
 use crate::error::Result;
 
 /// Deletes the transfers of databases that were destroyed and cannot be brought back any more (C14).
+/// Where that was tried and did not succeed, they belong to the database of before again.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn reap(tx: &mut Tx, now: Timestamp) -> Result<u64> {
+    sqlx::query(
+        "update transfers t set database_id = d.origin_id
+         from databases d
+         where d.id = t.database_id and t.deleted_at is null
+           and d.wanted = 'absent' and d.origin = 'undelete'
+           and not exists (select from operations o join releases r on r.operation_id = o.id
+                           where o.database_id = d.id and o.kind = 'provision')",
+    )
+    .execute(&mut **tx)
+    .await?;
     let reaped = sqlx::query(
         "update transfers t set deleted_at = $1
          from databases d

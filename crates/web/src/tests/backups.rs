@@ -397,3 +397,44 @@ async fn a_thousand_backups_are_listed_without_their_logs() {
     assert!(best < Duration::from_secs(1), "it took {best:?}");
     eprintln!("1,000 backups are listed in {best:?}");
 }
+
+#[tokio::test]
+async fn c14_backups_and_schedules_come_back_with_an_undeleted_database_also_at_the_second_attempt()
+{
+    let shop = Shop::new().await;
+    shop.capture(Value::Null).await;
+    let schedule = json!({ "hour": "2", "schedule_name": "DATABASE_URL" });
+    shop.post("transfer-schedules", schedule).await.ok();
+    let path = format!("/apps/demo/addons/{}", shop.addon);
+    let destroy = async || shop.ground.call("DELETE", &path, Value::Null).await.ok();
+    let undelete = async || {
+        let body = json!({ "name": shop.addon, "app": "demo" });
+        for _ in 0..400 {
+            let path = "/howdah/v1/databases/undelete";
+            let answer = shop.ground.call("POST", path, body.clone()).await;
+            if answer.status != 409 {
+                return answer.ok();
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("it was not removed in time");
+    };
+    destroy().await;
+    assert_eq!(shop.names().await, [""; 0], "nobody sees them");
+    // It is asked for and taken back before it was there.
+    shop.ground.agent.get_stuck(true);
+    undelete().await;
+    assert_eq!(shop.names().await, ["b001"]);
+    destroy().await;
+    shop.ground.agent.get_stuck(false);
+    for _ in 0..20 {
+        shop.ground.control.erase_dumps().await.expect("erase");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    undelete().await;
+    shop.until_available(&shop.addon).await;
+    assert_eq!(shop.names().await, ["b001"], "the backups are there still");
+    assert!(shop.ground.agent.erased().is_empty());
+    let all = format!("/client/v11/databases/{}/transfer-schedules", shop.addon);
+    assert_eq!(shop.ground.get(&all).await[0]["name"], "DATABASE_URL");
+}
