@@ -123,7 +123,8 @@ pub struct TransferObservation {
     pub state: TransferState,
     /// What is done now, for people: `dumping`, `fetching`, `restoring`, `building indexes`.
     pub step: String,
-    /// Bytes copied in this step. A counter: it makes no new observation by itself.
+    /// Bytes copied in this step. A counter: it makes no new observation by itself. It goes on as long
+    /// as there is work: what stands still waits for something or hangs.
     pub processed: u64,
     /// Bytes of this step in all, where that is known or estimated.
     pub total: Option<u64>,

@@ -143,20 +143,31 @@ fn told(failure: Failure, name: &str) -> Failure {
     }
 }
 
-/// Counts how large the new database is.
+/// How large the new database is, and how many sessions work on it: indexes and checks of a large
+/// table change nothing that can be seen for long.
+const GROWTH: &str = "\
+select pg_database_size(d.oid), (select count(*) from pg_stat_activity a \
+       where a.usename = $2 and a.state = 'active' and a.wait_event_type is distinct from 'Lock' \
+       and a.query_start > now() - interval '6 hours') \
+from pg_database d where d.datname = $1";
+
+/// Counts how large the new database is, and a little more with every look at which there is work
+/// going on: whoever bounds a restore takes what does not count on for one that hangs.
 async fn count(job: &Job, cluster: &Cluster, name: &str) {
-    let size = "select pg_database_size(oid) from pg_database where datname = $1";
     let mut session = None;
+    let mut looks = 0;
     loop {
         sleep(LOOK).await;
         if session.is_none() {
             session = cluster.connect("postgres", Limits::LOOK).await.ok();
         }
         let Some(connection) = &session else { continue };
-        match connection.rows(size, &[&name]).await {
+        match connection.rows(GROWTH, &[&name, &job.writer.name()]).await {
             Ok(rows) => {
-                let bytes = rows.first().map_or(0, |row| row.get::<_, i64>(0));
-                job.processed(u64::try_from(bytes).unwrap_or_default());
+                let Some(row) = rows.first() else { continue };
+                looks += u64::from(row.get::<_, i64>(1) > 0);
+                let bytes = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+                job.processed(bytes + looks);
             }
             Err(_) => session = None,
         }

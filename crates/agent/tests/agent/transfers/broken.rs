@@ -121,6 +121,12 @@ async fn e21_a_restore_that_dies_begins_anew_and_is_never_half_done() {
         .await;
     };
     waits(&agent).await;
+    let counted = async || {
+        let seen = agent.observe(None).await;
+        seen.transfers.iter().find(|one| one.id == restore.id).unwrap().processed
+    };
+    let before = counted().await;
+    until("it is seen to work", || async { counted().await > before + 1 }).await;
     // Nobody takes what is not complete for it.
     let before = spec.clone();
     exchange(&mut spec, &tenant, restore.id);
