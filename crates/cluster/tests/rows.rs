@@ -7,10 +7,10 @@ use std::time::Duration;
 use howdah_cluster::connection::Limits;
 use howdah_cluster::databases::{Databases, Look, Wanted};
 use howdah_cluster::rows::{self, Manner};
-use howdah_cluster::{Cluster, Connection};
+use howdah_cluster::{Cluster, Connection, look};
 use howdah_model::agent::{CredentialOf, CredentialSpec, Installed};
 use howdah_model::compliance::{Compliance, Limit};
-use howdah_testkit::clusters::{Cutter, Home, Session, Tenant, majors, verifier};
+use howdah_testkit::clusters::{Cutter, Home, Session, Tenant, majors, until, verifier};
 use jiff::Timestamp;
 
 const LIMIT: Limit = Limit { rows: 100, grace: Duration::from_secs(1000) };
@@ -328,6 +328,39 @@ fn is_not_in_a_dump(it: &Limited) {
         (String::from_utf8_lossy(&dump.stdout), String::from_utf8_lossy(&dump.stderr));
     assert!(dump.status.success() && text.contains("CREATE TABLE public.t"), "{said}");
     assert!(!text.contains("howdah"), "{text}");
+}
+
+/// What PostgreSQL's statistics do not know, or have forgotten, is counted all the same; what is in
+/// temporary tables, in the platform's and in other transactions is not.
+#[tokio::test]
+async fn c27_rows_are_counted_whatever_statistics_say() {
+    for major in majors() {
+        let it = Limited::new(&major).await;
+        it.does(
+            "create table t (x int); create temporary table n as select generate_series(1, 500)",
+        )
+        .await;
+        let inside = it.inside().await;
+        inside.run("create table public.ours as select generate_series(1, 500)").await.unwrap();
+        assert_eq!(it.look().await.rows, 0);
+        it.does("insert into t select generate_series(1, 99)").await;
+        let other = it.tenant.connect(&it.cluster.socket_dir).await.unwrap();
+        other.ask("begin; insert into t select generate_series(1, 500)").await.unwrap();
+        assert_eq!(it.look().await.rows, 99);
+        look::reset_statistics(&it.cluster.socket_dir, &it.tenant.name).await.unwrap();
+        assert_eq!(it.look().await.rows, 99);
+        it.does("insert into t values (1)").await;
+        it.does("begin; insert into t values (2); rollback").await;
+        it.does("alter table t set (autovacuum_enabled = off)").await;
+        look::reset_statistics(&it.cluster.socket_dir, &it.tenant.name).await.unwrap();
+        it.does("insert into t values (1)").await;
+        assert_eq!(it.look().await.rows, 101);
+        it.does("delete from t where x < 3").await;
+        assert_eq!(it.look().await.rows, 97);
+        other.ask("commit").await.unwrap();
+        drop(other);
+        until("what was committed is counted", || async { it.look().await.rows == 597 }).await;
+    }
 }
 
 /// What a session holds that began after rows were refused is taken from it, too.
