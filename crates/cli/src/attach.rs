@@ -75,7 +75,7 @@ pub(crate) async fn carry(stream: Upgraded, terminal: bool) -> Result<u8, Failur
         let (mut decoder, mut buffer) = (Decoder::default(), vec![0; CHUNK]);
         let mut has_begun = false;
         loop {
-            while let Some(frame) = decoder.next().map_err(|_| lost())? {
+            while let Some(frame) = decoder.take().map_err(|_| lost())? {
                 // Who does not read any more does not keep the process from ending.
                 let _ = match frame {
                     Frame::Data(bytes) => all(&mut out, &bytes).await,

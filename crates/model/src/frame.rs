@@ -95,7 +95,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When what comes is no frame; nothing that comes after it can be understood.
-    pub fn next(&mut self) -> Result<Option<Frame>, BadFrame> {
+    pub fn take(&mut self) -> Result<Option<Frame>, BadFrame> {
         let Some((head, rest)) = self.read.split_at_checked(HEAD) else { return Ok(None) };
         let [kind, a, b, c, d] = *head else { return Err(BadFrame) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
@@ -130,7 +130,7 @@ mod tests {
             let (mut decoder, mut seen) = (Decoder::default(), Vec::new());
             for part in bytes.chunks(size) {
                 decoder.push(part);
-                while let Some(frame) = decoder.next().expect("frames") {
+                while let Some(frame) = decoder.take().expect("frames") {
                     seen.push(frame);
                 }
             }
@@ -143,7 +143,7 @@ mod tests {
         for bytes in [&[9, 0, 0, 0, 0][..], &[1, 0xff, 0, 0, 0], &[6, 0, 0, 0, 0], b"HTTP/1.1"] {
             let mut decoder = Decoder::default();
             decoder.push(bytes);
-            assert_eq!(decoder.next(), Err(BadFrame));
+            assert_eq!(decoder.take(), Err(BadFrame));
         }
     }
 }

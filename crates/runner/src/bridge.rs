@@ -72,7 +72,7 @@ where
     let mut buffer = vec![0; CHUNK];
     loop {
         loop {
-            match decoder.next() {
+            match decoder.take() {
                 Ok(Some(Frame::Data(bytes))) => input.feed(&bytes).await,
                 Ok(Some(Frame::End)) => input.close().await,
                 Ok(Some(Frame::Interrupt)) => {

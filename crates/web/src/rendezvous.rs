@@ -82,7 +82,7 @@ where
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             decoder.push(&buffer[..read]);
             loop {
-                let bytes = match decoder.next() {
+                let bytes = match decoder.take() {
                     Ok(Some(Frame::Data(bytes) | Frame::Error(bytes))) => bytes,
                     Ok(Some(Frame::Exit(_))) | Err(_) => return,
                     Ok(Some(_)) => continue,

@@ -188,7 +188,8 @@ fn help_pages_are_on_one_screen() {
       up      Run the whole platform
       doctor  Check this machine
 
-      Apps       apps  config  releases  rollback  maintenance  access
+      Apps       apps  config  releases  rollback  maintenance  ps  run  logs
+                 runner  local  access
       Databases  addons  pg  pgbackups
       Account    login  logout  whoami  auth  signup  keys
       Operate    incidents  api
