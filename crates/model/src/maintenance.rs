@@ -66,7 +66,7 @@ impl Window {
             let name = name.to_ascii_lowercase();
             name == typed || (typed.len() >= 3 && name.starts_with(&typed))
         };
-        let found = DAYS.iter().position(|name| is_meant(&name));
+        let found = DAYS.iter().position(is_meant);
         let day = found.ok_or_else(|| BadWindow::Day(day.to_owned()))?;
         let minute = minute(time).ok_or_else(|| BadWindow::Time(time.to_owned()))?;
         Ok(Self { day: day as u8, minute })

@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(names.len(), settings().count());
         let mut all: Vec<_> = setting::KNOWN.iter().map(|known| known.name).collect();
         let mut commands = names.clone();
-        (all.sort_unstable(), commands.sort_unstable());
+        all.sort_unstable();
+        commands.sort_unstable();
         assert_eq!(all, commands);
     }
 }

@@ -89,7 +89,7 @@ fn maintenance(status: &str) -> Value {
 }
 
 #[test]
-fn maintenance_is_shown_run_put_off_and_its_window_chosen() {
+fn maintenance_is_shown_and_run_when_it_is_confirmed() {
     let mut answers = vec![
         ("GET /apps/demo", 200, app("demo")),
         (
@@ -104,15 +104,6 @@ fn maintenance_is_shown_run_put_off_and_its_window_chosen() {
         (path("GET", ""), 200, maintenance("running")),
         (path("GET", ""), 200, maintenance("completed")),
         (path("POST", "/run"), 200, json!({ "message": "It is." })),
-        (path("GET", "/history/"), 200, json!({ "maintenances": [] })),
-        (path("POST", "/schedule"), 200, json!({
-            "scheduled_for": "2026-01-18 13:30:00 +0000",
-            "previously_scheduled_for": "2026-01-04 13:30:00 +0000",
-        })),
-        (path("POST", "/window"), 200, json!({
-            "window": "Mondays 03:00 to Mondays 07:00 UTC", "scheduled_at": null,
-            "previous_window": "Sundays 13:30 to Sundays 17:30 UTC", "previously_scheduled_at": null,
-        })),
     ]);
     let platform = platform(answers);
     assert_snapshot!(platform.howdah("pg:maintenance -a demo"), @r"
@@ -146,6 +137,25 @@ fn maintenance_is_shown_run_put_off_and_its_window_chosen() {
     2> Restarting the server of HEROKU_POSTGRESQL_GOLD_URL... done
     exit 0
     ");
+    assert_eq!(platform.changes(), [format!("POST {MAINTENANCE}/run {{}}")]);
+}
+
+#[test]
+fn what_is_due_is_put_off_and_its_window_chosen() {
+    let path = |method: &str, rest: &str| &*format!("{method} {MAINTENANCE}{rest}").leak();
+    let schedule = json!({
+        "scheduled_for": "2026-01-18 13:30:00 +0000",
+        "previously_scheduled_for": "2026-01-04 13:30:00 +0000",
+    });
+    let window = json!({
+        "window": "Mondays 03:00 to Mondays 07:00 UTC", "scheduled_at": null,
+        "previous_window": "Sundays 13:30 to Sundays 17:30 UTC", "previously_scheduled_at": null,
+    });
+    let platform = platform(vec![
+        (path("GET", "/history/"), 200, json!({ "maintenances": [] })),
+        (path("POST", "/schedule"), 200, schedule),
+        (path("POST", "/window"), 200, window),
+    ]);
     assert_snapshot!(platform.howdah("pg:maintenance:schedule --weeks 2 -a demo"), @r"
     $ howdah pg:maintenance:schedule --weeks 2 -a demo
     The maintenance of postgresql-calm-11111 was moved from 2026-01-04 13:30:00 +0000 to 2026-01-18 13:30:00 +0000.
@@ -162,16 +172,10 @@ fn maintenance_is_shown_run_put_off_and_its_window_chosen() {
     2> Nothing was ever due for HEROKU_POSTGRESQL_GOLD_URL.
     exit 0
     ");
-    assert_eq!(
-        platform.changes(),
-        [
-            format!("POST {MAINTENANCE}/run {{}}"),
-            format!("POST {MAINTENANCE}/schedule {{\"delay_weeks\":\"2\"}}"),
-            format!(
-                "POST {MAINTENANCE}/window {{\"day_of_week\":\"monday\",\"time_of_day\":\"3:00\"}}"
-            ),
-        ]
-    );
+    let [schedule, window] = platform.changes().try_into().expect("two changes");
+    assert_eq!(schedule, format!("POST {MAINTENANCE}/schedule {{\"delay_weeks\":\"2\"}}"));
+    let body = r#"{"day_of_week":"monday","time_of_day":"3:00"}"#;
+    assert_eq!(window, format!("POST {MAINTENANCE}/window {body}"));
     let wrong = platform.howdah("pg:maintenance:window DATABASE monday -a demo");
     assert!(wrong.contains("not a day and a time") && wrong.ends_with("exit 2"), "{wrong}");
 }
