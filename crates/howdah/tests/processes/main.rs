@@ -103,6 +103,17 @@ fn with_words(text: &str) -> Vec<Pid> {
     found.map(|(pid, ..)| pid).collect()
 }
 
+/// Ends processes with these words when the test ends, however that is.
+struct Leftovers(&'static str);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for pid in with_words(self.0) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+}
+
 /// The lines of an app's log that pass these options, without their times.
 fn log(platform: &Platform, options: &[&str]) -> Vec<String> {
     let all = platform.howdah(&[&["logs", "-a", "demo", "-n", "1500"], options].concat()).ok();
@@ -131,7 +142,7 @@ fn runs(platform: &Platform, names: &[&str]) -> bool {
     up == names.iter().copied().collect()
 }
 
-/// B10, B13, B17, B18, C: equal variables, restarts with each release, maintenance, scaling.
+/// B10, B13, B17, B18: equal variables, restarts with each release, maintenance, scaling.
 #[test]
 fn b10_b13_b17_b18_processes_have_the_apps_vars_and_follow_every_change() {
     let demo = platform();
@@ -213,6 +224,7 @@ fn b10_b13_b17_b18_processes_have_the_apps_vars_and_follow_every_change() {
 #[test]
 fn b21_whoever_is_killed_nothing_is_lost_and_nothing_is_left_over() {
     let demo = platform();
+    let _leftovers = Leftovers("sleep 7040");
     let procfile = "web: setsid sleep 70401 & (sleep 70402 & exec sleep 70403) & exec sleep 70404\n\
         stubborn: trap '' TERM; while :; do sleep 0.1; done\n\
         loud: head -c 1000000 /dev/zero | tr '\\0' x; echo; printf 'a\\033[31mb\\033[0m\\007\\377c\\n'; exec sleep 70405\n";
@@ -292,10 +304,7 @@ fn b21_whoever_is_killed_nothing_is_lost_and_nothing_is_left_over() {
         let there: Vec<_> = processes().into_iter().map(|(pid, ..)| pid).collect();
         all.iter().all(|pid| !there.contains(pid))
     });
-    let left: Vec<_> = with_words("sleep 7040");
-    left.iter().for_each(|pid| {
-        let _ = kill(*pid, Signal::SIGKILL);
-    });
+    let left = with_words("sleep 7040");
     // What has left its keeper's session lives on only where the keeper itself was killed.
     assert!(left.len() <= 1, "{left:?}");
 }
