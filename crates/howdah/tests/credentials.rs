@@ -54,7 +54,7 @@ fn ask(demo: &Platform, url: &str, sql: &str) -> String {
 }
 
 /// A URL is not let in any more, as soon as the gateway has heard of it.
-fn refused(demo: &Platform, url: &str) {
+fn is_let_in_no_more(demo: &Platform, url: &str) {
     let refusal = "not permitted to log in";
     wait_until(refusal, || demo.psql(url, "select 1").stderr.contains(refusal));
 }
@@ -121,7 +121,7 @@ fn d25_d26_d27_g24_rotations_with_a_follower_a_pool_and_a_kill_and_the_books_res
     drop(pooled);
     wait_until("nobody uses the old login any more", || state(&demo, "default") == "active");
     for gone in [&old, &pool] {
-        refused(&demo, gone);
+        is_let_in_no_more(&demo, gone);
     }
     wait_until("the old role is gone", || {
         let others = "select count(*) from pg_auth_members where roleid = current_user::regrole";
@@ -165,7 +165,7 @@ fn the_books_reset(demo: &Platform, new: &str, replica: &str) {
     let last = demo.config_var("DATABASE_URL", "demo");
     assert_ne!(last, new);
     ask(demo, &last, "insert into t values (2)");
-    refused(demo, new);
+    is_let_in_no_more(demo, new);
     assert_eq!(session.ask("select 'on the follower'").as_deref(), Some("on the follower"));
     // Its leader makes it.
     demo.say("pg:credentials:rotate REPLICA -a demo --confirm demo").ok();
@@ -229,7 +229,7 @@ fn d28_c20_herokus_command_line_makes_attaches_rotates_and_destroys_credentials(
     demo.say("pg:credentials:rotate DATABASE --name reports --force -a demo --confirm demo").ok();
     wait_until("the old session has ended", || session.ask("select 1").is_none());
     for gone in [&next, &reports] {
-        refused(demo, gone);
+        is_let_in_no_more(demo, gone);
     }
     heroku.run("pg:credentials:rotate DATABASE --all -a demo --confirm demo").ok();
     assert_ne!(demo.config_var("DATABASE_URL", "demo"), owner);
