@@ -79,8 +79,32 @@ pub enum Failure {
     },
 }
 
+/// What a program says, without where the server's socket is: that is nobody's business.
+fn without_socket(said: &str) -> String {
+    const BEGIN: &str = "connection to server on socket \"";
+    const END: &str = "\" failed: ";
+    let parts = said.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, behind) = rest.split_once(END)?;
+        Some(format!("{before}{behind}"))
+    });
+    parts.unwrap_or_else(|| said.to_owned())
+}
+
 impl Failure {
     pub(crate) fn sql(what: &'static str) -> impl FnOnce(SqlError) -> Self {
         move |error| Self::Sql { what, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_not_told_where_sockets_are() {
+        let said =
+            "connection to server on socket \"/home/x/.s.PGSQL.5432\" failed: FATAL:  too many";
+        assert_eq!(without_socket(said), "FATAL:  too many");
+        assert_eq!(without_socket("permission denied"), "permission denied");
     }
 }

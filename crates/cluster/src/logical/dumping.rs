@@ -8,7 +8,7 @@ use howdah_model::version::Major;
 use tokio::process::ChildStdout;
 
 use super::process::{Output, Place, Process};
-use super::{Failure, Notes};
+use super::{Failure, Notes, without_socket};
 use crate::connection::{Connection, Limits};
 use crate::{Cluster, RunAs};
 
@@ -153,7 +153,7 @@ impl Dumping {
                 warnings += 1;
                 notes.warn(warning);
             } else if !line.is_empty() && errors.len() < 20 {
-                errors.push(line.strip_prefix("error: ").unwrap_or(line).to_owned());
+                errors.push(without_socket(line.strip_prefix("error: ").unwrap_or(line)));
             }
         }
         let status = self.process.wait().await?;

@@ -8,7 +8,7 @@ use howdah_model::version::Major;
 use super::list::{Extension, Listing, Part, extensions};
 use super::process::{Output, Place, Process};
 use super::said::{Heard, Hearing, Tolerance};
-use super::{Failure, Notes};
+use super::{Failure, Notes, without_socket};
 use crate::{RunAs, durable};
 
 /// The longest list of a dump that is read, in bytes: a million objects.
@@ -180,7 +180,7 @@ impl Dump {
                     notes.warn(what);
                 }
                 // Whatever else it does is of no use: it is ended when this returns.
-                Heard::Fatal(why) => return Err(Failure::Said { said: why }),
+                Heard::Fatal(why) => return Err(Failure::Said { said: without_socket(&why) }),
             }
             heard_any |= line.starts_with("pg_restore: error:");
         }

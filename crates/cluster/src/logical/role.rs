@@ -72,12 +72,21 @@ impl Role {
     /// See [`SqlError`].
     pub async fn make(&self, cluster: &Cluster, purpose: &Purpose) -> Result<(), SqlError> {
         let connection = cluster.connect("postgres", Limits::WORK).await?;
-        connection.run(&self.statements(purpose)).await?;
+        // A credential that is only wanted yet owns nothing.
+        let there = match purpose {
+            Purpose::Dump { of } => {
+                let names: Vec<&str> = of.iter().map(RoleName::as_str).collect();
+                let known = "select rolname::text from pg_roles where rolname = any ($1)";
+                connection.rows(known, &[&names]).await?.iter().map(|row| row.get(0)).collect()
+            }
+            Purpose::Restore => Vec::new(),
+        };
+        connection.run(&self.statements(purpose, &there)).await?;
         connection.close().await;
         Ok(())
     }
 
-    fn statements(&self, purpose: &Purpose) -> String {
+    fn statements(&self, purpose: &Purpose, owners: &[String]) -> String {
         let name = &self.name;
         let verifier = postgres_protocol::password::scram_sha_256(self.password.as_bytes());
         let bypass = match purpose {
@@ -96,10 +105,10 @@ impl Role {
                  now() + interval '{VALID_DAYS} days'); end $$"
             ),
         ];
-        if let Purpose::Dump { of } = purpose {
+        if matches!(purpose, Purpose::Dump { .. }) {
             all.push(format!("grant pg_read_all_data to {name}"));
             // Large objects are read by their owners only.
-            all.extend(of.iter().map(|owner| format!("grant {owner} to {name}")));
+            all.extend(owners.iter().map(|owner| format!("grant {} to {name}", identifier(owner))));
         }
         all.join("; ")
     }
