@@ -201,3 +201,27 @@ async fn blockers(connection: &Connection, role: &str) -> Vec<String> {
     let rows = connection.rows(BLOCKERS, &[&role]).await.unwrap_or_default();
     rows.iter().map(|row| row.get(0)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn e25_e26_many_schemas_and_much_data_are_told_before_people_wait() {
+        let said = |bytes, schemas| {
+            let lines = Arc::new(Mutex::new(Vec::new()));
+            let taken = Arc::clone(&lines);
+            let notes = Notes::new(move |_, line| taken.lock().expect("a lock").push(line));
+            let warnings = Inventory { bytes, tables: 1, schemas }.warn(&notes, 2 << 30);
+            let lines = lines.lock().expect("a lock").join("\n");
+            assert_eq!(warnings as usize, lines.lines().count());
+            lines
+        };
+        assert_eq!(said(2 << 30, 50), "");
+        assert!(said(0, 51).contains("51 schemas"));
+        let large = said(3 << 30, 60);
+        assert!(large.contains("3.0 GB; above 2 GB") && large.contains("rollback"), "{large}");
+    }
+}
