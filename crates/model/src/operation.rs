@@ -141,8 +141,8 @@ pub fn admit(running: Operation, new: Operation) -> Admission {
         (_, Provision) => Refused("it exists already"),
         // A password that is out cannot wait for a backup.
         (Reset | Promote | ChangePlan | Capture | Restore, Rotate)
-        | (Rotate, Reset | Promote | ChangePlan | Capture | Restore) => Together,
-        (Rotate, Rotate | Unfollow) => Refused("its credentials are being rotated"),
+        | (Rotate, Reset | Promote | ChangePlan | Capture) => Together,
+        (Rotate, Rotate | Unfollow | Restore) => Refused("its credentials are being rotated"),
         (Provision, Reset | Unfollow | ChangePlan | Capture | Restore | Rotate) => {
             Refused("it is still being made")
         }
