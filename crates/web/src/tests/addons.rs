@@ -36,7 +36,7 @@ async fn c1_c7_c8_the_first_database_is_there_at_once_as_the_primary() {
     id: "[id]"
     log_input_url: null
     name: "postgresql-one"
-    plan: {"addon_service":{"id":"[id]","name":"heroku-postgresql"},"aliases":["standard-yanari"],"connections":120,"default":false,"description":"Heroku Postgres Standard 0","disk_gib":64,"features":{"big_extensions":true,"connection_pooling":true,"fork_follow":true,"high_availability":false,"rollback_hours":1,"tolerated_downtime_minutes":60},"human_name":"Standard 0","id":"[id]","installable_inside_private_network":false,"installable_outside_private_network":true,"multitenant":true,"name":"heroku-postgresql:standard-0","piops":200,"price":{"cents":5000,"contract":false,"metered":false,"unit":"month"},"ram_mib":1024,"rows":null,"space_default":false,"state":"ga","tier":"standard","vcpu":2,"visible":true}
+    plan: {"addon_service":{"id":"[id]","name":"heroku-postgresql"},"aliases":["standard-yanari"],"connections":120,"default":false,"description":"Heroku Postgres Standard 0","disk_gib":64,"features":{"big_extensions":true,"connection_pooling":true,"fork_follow":true,"high_availability":false,"named_credentials":true,"rollback_hours":1,"tolerated_downtime_minutes":60},"human_name":"Standard 0","id":"[id]","installable_inside_private_network":false,"installable_outside_private_network":true,"multitenant":true,"name":"heroku-postgresql:standard-0","piops":200,"price":{"cents":5000,"contract":false,"metered":false,"unit":"month"},"ram_mib":1024,"rows":null,"space_default":false,"state":"ga","tier":"standard","vcpu":2,"visible":true}
     provider_id: "[id]"
     provision_message: null
     state: "provisioned"
@@ -44,7 +44,7 @@ async fn c1_c7_c8_the_first_database_is_there_at_once_as_the_primary() {
     web_url: "http://howdah.test/databases/postgresql-one"
     "#);
     assert_snapshot!(shown(ground.get("/apps/demo/addon-attachments/DATABASE").await), @r#"
-    addon: {"addon_service":{"cli_plugin_name":null,"human_name":"Heroku Postgres","id":"[id]","name":"heroku-postgresql","state":"ga","supports_multiple_installations":true,"supports_sharing":true},"app":{"id":"[id]","name":"demo"},"id":"[id]","name":"postgresql-one","plan":{"addon_service":{"id":"[id]","name":"heroku-postgresql"},"aliases":["standard-yanari"],"connections":120,"default":false,"description":"Heroku Postgres Standard 0","disk_gib":64,"features":{"big_extensions":true,"connection_pooling":true,"fork_follow":true,"high_availability":false,"rollback_hours":1,"tolerated_downtime_minutes":60},"human_name":"Standard 0","id":"[id]","installable_inside_private_network":false,"installable_outside_private_network":true,"multitenant":true,"name":"heroku-postgresql:standard-0","piops":200,"price":{"cents":5000,"contract":false,"metered":false,"unit":"month"},"ram_mib":1024,"rows":null,"space_default":false,"state":"ga","tier":"standard","vcpu":2,"visible":true}}
+    addon: {"addon_service":{"cli_plugin_name":null,"human_name":"Heroku Postgres","id":"[id]","name":"heroku-postgresql","state":"ga","supports_multiple_installations":true,"supports_sharing":true},"app":{"id":"[id]","name":"demo"},"id":"[id]","name":"postgresql-one","plan":{"addon_service":{"id":"[id]","name":"heroku-postgresql"},"aliases":["standard-yanari"],"connections":120,"default":false,"description":"Heroku Postgres Standard 0","disk_gib":64,"features":{"big_extensions":true,"connection_pooling":true,"fork_follow":true,"high_availability":false,"named_credentials":true,"rollback_hours":1,"tolerated_downtime_minutes":60},"human_name":"Standard 0","id":"[id]","installable_inside_private_network":false,"installable_outside_private_network":true,"multitenant":true,"name":"heroku-postgresql:standard-0","piops":200,"price":{"cents":5000,"contract":false,"metered":false,"unit":"month"},"ram_mib":1024,"rows":null,"space_default":false,"state":"ga","tier":"standard","vcpu":2,"visible":true}}
     app: {"id":"[id]","name":"demo"}
     config_vars: ["DATABASE_URL"]
     created_at: "[time]"
@@ -430,7 +430,7 @@ async fn c23_c37_services_plans_and_versions_are_what_is_there() {
     default: false
     description: "Heroku Postgres Standard 0"
     disk_gib: 64
-    features: {"big_extensions":true,"connection_pooling":true,"fork_follow":true,"high_availability":false,"rollback_hours":1,"tolerated_downtime_minutes":60}
+    features: {"big_extensions":true,"connection_pooling":true,"fork_follow":true,"high_availability":false,"named_credentials":true,"rollback_hours":1,"tolerated_downtime_minutes":60}
     human_name: "Standard 0"
     id: "[id]"
     installable_inside_private_network: false
