@@ -226,7 +226,7 @@ fn b21_whoever_is_killed_nothing_is_lost_and_nothing_is_left_over() {
     let demo = platform();
     let _leftovers = Leftovers("sleep 7040");
     let procfile = "web: setsid sleep 70401 & (sleep 70402 & exec sleep 70403) & exec sleep 70404\n\
-        stubborn: trap '' TERM; while :; do sleep 0.1; done\n\
+        stubborn: trap '' TERM; echo ready; while :; do sleep 0.1; done\n\
         loud: head -c 1000000 /dev/zero | tr '\\0' x; echo; printf 'a\\033[31mb\\033[0m\\007\\377c\\n'; exec sleep 70405\n";
     let mut runner = Runner::start(demo.command(Path::new(HOWDAH)), procfile);
     let family = || with_words("sleep 7040").len();
@@ -235,8 +235,9 @@ fn b21_whoever_is_killed_nothing_is_lost_and_nothing_is_left_over() {
     // The process itself, and its keeper: in both cases nothing of the old family stays.
     let main = with_words("sleep 70404");
     kill(main[0], Signal::SIGKILL).expect("kill the process");
-    wait_until("it has crashed", || says(&demo, "heroku[web.1]: Process exited with status 137"));
-    assert!(says(&demo, "heroku[web.1]: State changed from up to crashed"));
+    let crashed = "heroku[web.1]: State changed from up to crashed";
+    wait_until("it has crashed", || says(&demo, crashed));
+    assert!(says(&demo, "heroku[web.1]: Process exited with status 137"));
     wait_until("it is there again", || family() == 4 && with_words("sleep 70404") != main);
     let old: Vec<_> = with_words("sleep 7040");
     let keeper = runner.descendants()[0];
@@ -246,27 +247,8 @@ fn b21_whoever_is_killed_nothing_is_lost_and_nothing_is_left_over() {
         now.iter().filter(|pid| old.contains(pid)).count() <= 1 && now.len() >= 4
     });
 
-    // Hostile lines are cut and harmless.
-    demo.say("ps:scale loud=1 -a demo").ok();
-    let said = || log(&demo, &["-p", "loud", "-s", "app"]);
-    wait_until("it has said all", || said().len() >= 2);
-    let lines = said();
-    assert_eq!(lines[0].len(), "app[loud.1]: ".len() + 10_000);
-    assert_eq!(lines[1], "app[loud.1]: ab\u{fffd}\u{fffd}c");
-    demo.say("ps:scale loud=0 web=0 -a demo").ok();
-
-    // Who does not want to end is killed.
-    demo.say("ps:scale stubborn=1 -a demo").ok();
-    wait_until("it runs", || runs(&demo, &["stubborn.1"]));
-    demo.say("ps:restart stubborn.1 -a demo").ok();
-    wait_until("it was killed", || {
-        says(&demo, "heroku[stubborn.1]: Process exited with status 137")
-    });
-    let late = "heroku[stubborn.1]: Error R12 (Exit timeout) -> At least one process failed to exit \
-                within 2 seconds of SIGTERM";
-    assert!(says(&demo, late));
-    demo.say("ps:scale stubborn=0 web=1 -a demo").ok();
-    wait_until("only web runs", || runs(&demo, &["web.1"]));
+    hostile_lines_are_cut_and_harmless(&demo);
+    who_does_not_want_to_end_is_killed(&demo);
 
     // The platform is killed: processes go on, and are known again afterwards.
     let before = with_words("sleep 70404");
@@ -307,4 +289,28 @@ fn b21_whoever_is_killed_nothing_is_lost_and_nothing_is_left_over() {
     let left = with_words("sleep 7040");
     // What has left its keeper's session lives on only where the keeper itself was killed.
     assert!(left.len() <= 1, "{left:?}");
+}
+
+fn hostile_lines_are_cut_and_harmless(demo: &Platform) {
+    demo.say("ps:scale loud=1 -a demo").ok();
+    let said = || log(demo, &["-p", "loud", "-s", "app"]);
+    wait_until("it has said all", || said().len() >= 2);
+    let lines = said();
+    assert_eq!(lines[0].len(), "app[loud.1]: ".len() + 10_000);
+    assert_eq!(lines[1], "app[loud.1]: ab\u{fffd}\u{fffd}c");
+    demo.say("ps:scale loud=0 web=0 -a demo").ok();
+}
+
+fn who_does_not_want_to_end_is_killed(demo: &Platform) {
+    demo.say("ps:scale stubborn=1 -a demo").ok();
+    wait_until("it is deaf", || says(demo, "app[stubborn.1]: ready"));
+    demo.say("ps:restart stubborn.1 -a demo").ok();
+    wait_until("it was killed", || {
+        says(demo, "heroku[stubborn.1]: Process exited with status 137")
+    });
+    let late = "heroku[stubborn.1]: Error R12 (Exit timeout) -> At least one process failed to exit \
+                within 2 seconds of SIGTERM";
+    assert!(says(demo, late));
+    demo.say("ps:scale stubborn=0 web=1 -a demo").ok();
+    wait_until("only web runs", || runs(demo, &["web.1"]));
 }
