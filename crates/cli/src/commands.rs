@@ -18,6 +18,7 @@ pub(crate) mod later;
 mod local;
 mod logs;
 mod maintenance;
+mod pages;
 mod pg_backups;
 mod pg_backups_capture;
 mod pg_backups_download;
@@ -73,6 +74,7 @@ const FAMILIES: &[&[Command]] = &[
     addons_create::COMMANDS,
     addons_upgrade::COMMANDS,
     addons_wait::COMMANDS,
+    pages::COMMANDS,
     addons_attach::COMMANDS,
     addons_destroy::COMMANDS,
     pg_info::COMMANDS,

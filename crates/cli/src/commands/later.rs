@@ -4,7 +4,6 @@
 /// Their names, aliases included.
 const NAMES: &[&str] = &[
     "addons:docs",
-    "addons:open",
     "certs",
     "clips",
     "dataclips",
@@ -13,7 +12,6 @@ const NAMES: &[&str] = &[
     "drains:add",
     "drains:remove",
     "git:clone",
-    "git:remote",
     "open",
     "pg:upgrade",
     "pg:upgrade:cancel",

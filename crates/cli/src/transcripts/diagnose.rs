@@ -228,3 +228,30 @@ fn d33_a_report_shows_the_worst_first_with_why_and_what_to_do() {
     let none = platform.howdah("pg:diagnose --only Nothing -a demo");
     assert!(none.contains("no check `Nothing`") && none.ends_with("exit 3"), "{none}");
 }
+
+#[test]
+fn d33_a_git_remote_names_an_app_and_an_addons_page_is_shown() {
+    let mut page = addon(GOLD, "provisioned", &[]);
+    page["web_url"] = "http://howdah.test/databases/postgresql-calm-11111".into();
+    let platform = platform(vec![
+        ("GET /apps/demo", 200, app("demo")),
+        ("POST /actions/addons/resolve", 200, json!([page])),
+        ("GET /addons/id-postgresql-calm-11111", 200, page),
+    ]);
+    let shown = platform.howdah("addons:open DATABASE -a demo");
+    assert!(shown.contains("http://howdah.test/databases/postgresql-calm-11111"), "{shown}");
+    let outside = platform.howdah("git:remote -a demo");
+    assert!(outside.contains("git init") && outside.ends_with("exit 1"), "{outside}");
+    let made = std::process::Command::new("git")
+        .args(["init", "-q"])
+        .current_dir(platform.home.path())
+        .env("HOME", platform.home.path())
+        .status();
+    assert!(made.expect("git runs").success());
+    for name in ["heroku", "staging", "staging"] {
+        let said = platform.howdah(&format!("git:remote -a demo -r {name}"));
+        let line = format!("set git remote {name} to http://127.0.0.1:5080/demo.git");
+        assert!(said.contains(&line) && said.ends_with("exit 0"), "{said}");
+    }
+    assert!(platform.howdah("maintenance -r staging").ends_with("exit 0"));
+}

@@ -189,7 +189,7 @@ fn help_pages_are_on_one_screen() {
       doctor  Check this machine
 
       Apps       apps  config  releases  rollback  maintenance  ps  run  logs
-                 runner  local  access
+                 runner  local  access  git
       Databases  addons  pg  pgbackups
       Account    login  logout  whoami  auth  signup  keys
       Operate    incidents  api
