@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::home::Home;
-use crate::limited::{Connection, Limited};
+use crate::limited::Limited;
 use crate::listening;
 use crate::settings::Settings;
 use crate::sorting::{Sorted, sort};

@@ -15,6 +15,7 @@ use howdah_model::agent::Installed;
 use howdah_model::ids::ServerId;
 use howdah_store::Store;
 use howdah_store::servers::Server;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -129,31 +130,22 @@ pub(crate) async fn start(
         running.role("platform's own PostgreSQL", system.keep(stop.clone()));
     }
     running.role("hold on the state", keep_hold(store, exclusive, stop.clone()));
-    let archive = Some(archive);
-    let (server_home, socket) = (home.path.clone(), agent);
-    let (transfer_allow, row_grace) = (settings.transfer_allow.clone(), settings.row_grace);
     let agent = howdah_agent::Config {
         server,
-        home: server_home,
-        socket,
+        home: home.path.clone(),
+        socket: agent,
         installed,
         run_as,
-        archive,
-        transfer_allow,
-        row_grace,
+        archive: Some(archive),
+        transfer_allow: settings.transfer_allow.clone(),
+        row_grace: settings.row_grace,
     };
     running.role("agent", howdah_agent::run(agent, stop.clone()));
     let (worker, cancel) = (control.clone(), stop.clone());
     running.role("control plane", async move { worker.run(cancel).await });
     let routes = howdah_web::internal_router(control.clone());
     running.role("internal API", serve_unix(internal, routes, stop.clone()));
-    let metrics = held.metrics_token(settings.metrics_token.clone(), metrics::Token::generate)?;
-    let app = howdah_web::App::new(control).with_metrics(metrics::Token::new(metrics));
-    let rendezvous = app.rendezvous();
-    let api = howdah_web::router(app);
-    let https = https::Secured::new(https, settings, home, rendezvous)?;
-    running.role("API with TLS", serve_tls(https, api.clone(), stop.clone()));
-    running.role("API", serve_tcp(http, api, stop.clone()));
+    serve_api(&mut running, control, settings, held, (http, https), &stop)?;
     running.role("gateway", gateway.keep(settings.clone(), home.clone(), stop));
     tokio::select! {
         answers = listening::until_it_answers(addresses.http) => answers?,
@@ -161,6 +153,24 @@ pub(crate) async fn start(
     }
     held.write_addresses(addresses)?;
     Ok(running)
+}
+
+/// Serves the API and the dashboard on both of their addresses: without TLS and with it.
+fn serve_api(
+    running: &mut Running,
+    control: Control,
+    settings: &Settings,
+    held: &Held,
+    (http, https): (TcpListener, TcpListener),
+    stop: &CancellationToken,
+) -> Result<()> {
+    let metrics = held.metrics_token(settings.metrics_token.clone(), metrics::Token::generate)?;
+    let app = howdah_web::App::new(control).with_metrics(metrics::Token::new(metrics));
+    let https = https::Secured::new(https, settings, &held.home, app.rendezvous())?;
+    let api = howdah_web::router(app);
+    running.role("API with TLS", serve_tls(https, api.clone(), stop.clone()));
+    running.role("API", serve_tcp(http, api, stop.clone()));
+    Ok(())
 }
 
 /// Stops every database of a home, the platform's own last.
