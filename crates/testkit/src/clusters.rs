@@ -11,6 +11,7 @@ use howdah_cluster::{Cluster, RunAs, Template, installed, postmaster};
 use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, Incarnation, Installed};
 use howdah_model::extension;
 use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::permission::Permission;
 use howdah_model::plan::Tier;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -195,6 +196,7 @@ impl Tenant {
             connection_limit: 5,
             of: CredentialOf::Own,
             was: Vec::new(),
+            permission: Permission::None,
         };
         Self {
             name: format!("d_{name}").parse().expect("a good database name"),

@@ -30,6 +30,10 @@ impl Heroku {
             .filter_map(|line| line.strip_prefix("export ")?.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
             .collect();
+        // It has been started before: the first time it speaks of its terms of service.
+        let seen = platform.user().join(".cache/heroku");
+        std::fs::create_dir_all(&seen).expect("make its cache");
+        std::fs::write(seen.join("terms-of-service"), "").expect("write into its cache");
         // Its plugins start it by name.
         let bin = program.parent().expect("a directory").display().to_string();
         let path = format!("{bin}:{}", std::env::var("PATH").expect("a search path"));

@@ -97,6 +97,12 @@ impl Platform {
         self.root.join("h")
     }
 
+    /// The home of the user who works with it.
+    #[must_use]
+    pub fn user(&self) -> PathBuf {
+        self.root.join("user")
+    }
+
     /// The process that serves the platform.
     ///
     /// # Panics
@@ -195,7 +201,7 @@ impl Platform {
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        let user = self.root.join("user");
+        let user = self.user();
         command.env_clear().current_dir(&user).env("HOME", &user).env("LANG", "C.UTF-8");
         for keep in ["PATH", "HOWDAH_PG_BINDIRS", "RUST_BACKTRACE"] {
             if let Some(value) = std::env::var_os(keep) {
