@@ -58,10 +58,10 @@ pub(super) async fn fetch(job: &Job, url: &Secret, spool: &mut Spool, notes: &No
         if left == 0 {
             return Err(wrong.context("the backup cannot be fetched"));
         }
-        notes.warn(format!(
-            "the connection broke after {} bytes; again: {wrong:#}",
-            spool.written()
-        ));
+        notes.warn(match spool.written() {
+            0 => format!("there is no answer yet ({wrong:#}); again"),
+            bytes => format!("the connection broke after {bytes} bytes ({wrong:#}); again"),
+        });
         tokio::time::sleep(Duration::from_millis(500) * (TRIES - left + 1)).await;
     }
 }
@@ -135,8 +135,13 @@ fn not_a_dump(but: &str) -> anyhow::Error {
 }
 
 fn broken(error: reqwest::Error) -> Wrong {
-    // The address may hold a signature.
-    Wrong::Broken(anyhow::Error::new(error.without_url()))
+    // The address may hold a signature; the innermost cause says it best.
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Wrong::Broken(anyhow::anyhow!("{cause}"))
 }
 
 fn text(response: &Response, header: &str) -> Option<String> {
