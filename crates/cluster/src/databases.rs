@@ -8,6 +8,7 @@
 
 mod adopt;
 pub mod perform;
+mod permissions;
 pub mod plan;
 pub mod spare;
 pub mod statements;
@@ -25,6 +26,7 @@ use tokio_postgres::error::SqlState;
 use crate::connection::{Connection, Limits, SqlError};
 use crate::sql::{identifier, literal};
 use crate::{Cluster, replication, settings};
+use permissions::Records;
 use plan::Task;
 use world::World;
 
@@ -156,7 +158,10 @@ impl Databases {
             None => {
                 let world = World::look(&self.connection).await?;
                 self.present = world.present();
-                plan::plan(&world, &wanted)
+                let permissions = Records::look(&self.connection).await?;
+                let mut tasks = plan::plan(&world, &wanted);
+                tasks.extend(permissions.tasks(&world, &wanted));
+                tasks
             }
         };
         self.applied = None;
@@ -217,8 +222,11 @@ impl Databases {
         let kept = applied.iter().all(|(name, spec)| wanted.get(name) == Some(spec));
         let new = || wanted.iter().filter(|(name, _)| !applied.contains_key(name));
         let all_new = new().all(|(_, spec)| spec.adopts.is_none());
-        (kept && all_new)
-            .then(|| new().map(|(name, spec)| Task::new_database(name, spec)).collect())
+        let tasks = |(name, spec)| {
+            std::iter::once(Task::new_database(name, spec))
+                .chain(permissions::of_new_database(name, spec))
+        };
+        (kept && all_new).then(|| new().flat_map(tasks).collect())
     }
 }
 

@@ -18,6 +18,9 @@ do $$ begin
   if to_regclass('howdah.rows') is null then
     create table howdah.rows (name text primary key, over_since timestamptz not null, until timestamptz not null, refused_since timestamptz);
   end if;
+  if to_regclass('howdah.permissions') is null then
+    create table howdah.permissions (role oid, database oid, owner oid not null, permission text not null, complete boolean not null, primary key (role, database));
+  end if;
   if to_regclass('howdah.fills') is null then
     create table howdah.fills (oid oid primary key, transfer text not null, made text not null, at timestamptz not null default now());
   end if;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::compliance::Compliance;
 use crate::ids::{ParticipantId, ServerId, TimelineId, TransferId};
 use crate::name::{DatabaseName, RoleName};
+use crate::permission::Permission;
 use crate::protection::{DiskStage, Following, Making, Origin, Position, Protected, Protection};
 use crate::scram::Verifier;
 use crate::transfer::TransferObservation;
@@ -193,6 +194,10 @@ pub struct CredentialSpec {
     /// that has the first of these is renamed: it keeps what it owns and may do, and its sessions.
     #[serde(default)]
     pub was: Vec<RoleName>,
+    /// What it is let do in the database. Only of one that is [`CredentialOf::Own`] and not the
+    /// owner's.
+    #[serde(default)]
+    pub permission: Permission,
 }
 
 /// For whom a role is.

@@ -21,6 +21,7 @@ pub mod maintenance;
 pub mod name;
 pub mod operation;
 pub mod participant;
+pub mod permission;
 pub mod plan;
 pub mod pool;
 pub mod process;

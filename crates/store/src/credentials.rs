@@ -3,6 +3,7 @@
 use howdah_model::agent::Wanted;
 use howdah_model::ids::{CredentialId, DatabaseId, ParticipantId};
 use howdah_model::name::RoleName;
+use howdah_model::permission::Permission;
 use howdah_model::scram::Verifier;
 use jiff::Timestamp;
 use sqlx::FromRow;
@@ -36,6 +37,8 @@ pub struct Credential {
     pub password: Sealed,
     /// What PostgreSQL and the gateway check a password against.
     pub verifier: Verifier,
+    /// What the platform lets it do with the tables.
+    pub permission: Permission,
     /// When it was made.
     pub created_at: Timestamp,
     /// Since when it opens nothing any more.
@@ -59,6 +62,7 @@ impl FromRow<'_, PgRow> for Credential {
             role: row.named("role")?,
             password: row.sealed("password")?,
             verifier: row.named("verifier")?,
+            permission: row.named("permission")?,
             created_at: row.time("created_at")?,
             revoked_at: row.time_or_null("revoked_at")?,
         })
@@ -71,8 +75,9 @@ impl FromRow<'_, PgRow> for Credential {
 /// A conflict with `credentials_name_key` when the database has one of that name.
 pub async fn insert(tx: &mut Tx, new: &Credential) -> Result<()> {
     sqlx::query(
-        "insert into credentials (id, database_id, name, role, password, verifier, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into credentials (id, database_id, name, role, password, verifier, permission,
+                                  created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(new.id.0)
     .bind(new.database_id.0)
@@ -80,9 +85,23 @@ pub async fn insert(tx: &mut Tx, new: &Credential) -> Result<()> {
     .bind(new.role.as_str())
     .bind(&new.password.0)
     .bind(Named(&new.verifier))
+    .bind(Named(new.permission))
     .bind(at(new.created_at))
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Changes what the platform lets a credential do with the tables.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_permission(tx: &mut Tx, id: CredentialId, permission: Permission) -> Result<()> {
+    sqlx::query("update credentials set permission = $2 where id = $1")
+        .bind(id.0)
+        .bind(Named(permission))
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

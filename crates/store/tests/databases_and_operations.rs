@@ -9,6 +9,7 @@ use howdah_model::ids::{
     AccountId, AppId, CredentialId, DatabaseId, OperationId, ParticipantId, ServerId,
 };
 use howdah_model::operation::{Operation, Outcome};
+use howdah_model::permission::Permission;
 use howdah_model::plan::{self, Plan};
 use howdah_model::version::Major;
 use howdah_store::accounts::{self, Account};
@@ -91,6 +92,7 @@ impl Ground {
             role: format!("u{number}").parse().expect("a name"),
             password: Sealed(vec![1, 2, 3]),
             verifier: "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy".parse().expect("a verifier"),
+            permission: Permission::None,
             created_at: NOW,
             revoked_at: None,
         };

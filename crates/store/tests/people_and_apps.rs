@@ -4,6 +4,7 @@ use howdah_model::ids::{
     AccountId, AppId, AttachmentId, DatabaseId, OperationId, ReleaseId, ServerId, TransferId,
 };
 use howdah_model::operation::Operation;
+use howdah_model::permission::Permission;
 use howdah_model::plan;
 use howdah_model::version::Major;
 use howdah_store::accounts::{self, Account};
@@ -86,6 +87,7 @@ impl Ground {
             role: format!("u{short}").parse().expect("a name"),
             password: Sealed(vec![1]),
             verifier: "SCRAM-SHA-256$4096:YQ==$YQ==:YQ==".parse().expect("a verifier"),
+            permission: Permission::None,
             created_at: NOW,
             revoked_at: None,
         };

@@ -141,6 +141,7 @@ routes! { TOKEN, token:
     get    "/howdah/v1/apps/{app}/operations"            howdah::operations;
     get    "/howdah/v1/operations/{operation}"           howdah::show_operation;
     get    "/howdah/v1/databases/{database}/transitions" howdah::database_transitions;
+    patch  "/howdah/v1/databases/{database}/credentials/{name}" credentials::permit;
     get    "/howdah/v1/databases/{database}/pool"        pooling::show;
     get    "/howdah/v1/databases/{database}/protection"  protection::show;
     put    "/howdah/v1/databases/{database}/backup"      protection::backup;

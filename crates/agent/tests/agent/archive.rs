@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use howdah_model::agent::{CredentialOf, CredentialSpec, InstanceState, ParticipantObservation};
+use howdah_model::permission::Permission;
 use howdah_model::protection::{Drilled, FollowingBy, Origin, Until};
 use howdah_model::transfer::TransferState;
 use howdah_testkit::clusters::verifier;
@@ -254,6 +255,7 @@ async fn g13_g20_a_follower_streams_and_becomes_a_database_of_its_own() {
             connection_limit: 5,
             of: CredentialOf::Follower,
             was: Vec::new(),
+            permission: Permission::None,
         };
         let name = ledger.tenant.name.clone();
         next(&mut ledger.spec);

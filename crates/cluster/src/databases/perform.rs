@@ -7,6 +7,7 @@ use howdah_model::ids::TransferId;
 use howdah_model::name::DatabaseName;
 use tokio_postgres::error::SqlState;
 
+use super::permissions;
 use super::plan::{NEW, OLD, Task};
 use super::spare::{self, SPARE};
 use super::{Databases, Wanted, close_database, drop_database, statements};
@@ -60,6 +61,7 @@ impl Databases {
                 Ok(())
             }
             Task::Repair { statements, .. } => self.transaction(statements).await,
+            Task::Permit { name, role, permission } => self.permit(&name, &role, permission).await,
             Task::Refuse { name } => Err(SqlError::Refused {
                 code: SqlState::DUPLICATE_DATABASE,
                 message: format!(
@@ -227,11 +229,11 @@ impl Databases {
     }
 
     async fn forget(&self) -> Result<(), SqlError> {
-        let forget = "delete from howdah.databases k \
+        let lost = "delete from howdah.databases k \
              where not exists (select from pg_database d where d.oid = k.oid); \
              delete from howdah.roles k \
              where not exists (select from pg_authid a where a.rolname = k.name)";
-        self.connection.run(forget).await
+        self.connection.run(&format!("{lost}; {}", permissions::FORGET)).await
     }
 
     /// Ends the role's sessions and drops it. What others let it own goes to the role that it acted
@@ -244,6 +246,7 @@ impl Databases {
             ),
             format!("drop role if exists {}", identifier(role)),
             format!("delete from howdah.roles where name = {}", literal(role)),
+            permissions::FORGET.to_owned(),
         ];
         match self.transaction(drop.clone()).await {
             Err(error) if error.is(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec};
 use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::permission::Permission;
 
 use super::statements::{self, Have};
 use super::world::{FoundDatabase, FoundRole, World};
@@ -73,6 +74,16 @@ pub enum Task {
         name: DatabaseName,
         /// The statements, carried out in one transaction.
         statements: Vec<String>,
+    },
+    /// Let a credential do in its database what it is permitted, and nothing more.
+    #[strum(to_string = "set the permission of `{role}` in database `{name}`")]
+    Permit {
+        /// The database.
+        name: DatabaseName,
+        /// The credential's role.
+        role: RoleName,
+        /// What it is permitted.
+        permission: Permission,
     },
     /// A database of someone else has the name.
     #[strum(to_string = "make database `{name}`")]

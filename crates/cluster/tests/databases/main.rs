@@ -3,6 +3,7 @@
 
 mod adoption;
 mod owners;
+mod permissions;
 mod rotation;
 mod spares;
 
@@ -13,6 +14,7 @@ use howdah_cluster::connection::Limits;
 use howdah_cluster::databases::{Databases, Look, Report, Wanted};
 use howdah_cluster::{Cluster, Connection, look};
 use howdah_model::agent::{CredentialOf, CredentialSpec, Incarnation};
+use howdah_model::permission::Permission;
 use howdah_testkit::clusters::{Cutter, Home, Tenant, majors, until, verifier};
 
 fn wanted(tenants: &[&Tenant]) -> Wanted {
@@ -117,8 +119,8 @@ async fn is_whole(cluster: &Cluster, tenant: &Tenant) {
 }
 
 /// The statements before the first that is cut: to end other sessions, for the lock, for ours,
-/// and the four queries of a look.
-const QUESTIONS: usize = 7;
+/// and the five queries of a look.
+const QUESTIONS: usize = 8;
 
 /// Runs a convergence with the wire cut after every statement, before its answer comes back, until
 /// one comes through. After each cut a second convergence must bring everything to what is wanted,
@@ -344,6 +346,7 @@ async fn passwords_limits_settings_and_further_credentials_follow_the_spec() {
             connection_limit: 1,
             of: CredentialOf::Own,
             was: Vec::new(),
+            permission: Permission::None,
         });
         let report = databases.converge(&wanted(&[&one]), Look::Differences).await.unwrap();
         assert_eq!((report.errors, report.tasks), (Vec::new(), 1));

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use howdah_model::agent::{CredentialOf, CredentialSpec, DatabaseSpec, ParticipantSpec, Source};
 use howdah_model::ids::ParticipantId;
 use howdah_model::name::{DatabaseName, RoleName};
+use howdah_model::permission::Permission;
 use howdah_model::plan::{Catalogue, Plan};
 use howdah_model::protection::Protection;
 use howdah_model::scram::Verifier;
@@ -144,6 +145,7 @@ fn logins_of(
         connection_limit: plan.connections,
         of,
         was,
+        permission: Permission::None,
     };
     let next = next_of(credential, logins);
     let former = || {
@@ -156,7 +158,10 @@ fn logins_of(
         Some(next) => (&next.role, &next.verifier),
         None => (&credential.role, &credential.verifier),
     };
-    let first = spec(role, verifier, of, was.cloned().collect());
+    let first = CredentialSpec {
+        permission: credential.permission,
+        ..spec(role, verifier, of, was.cloned().collect())
+    };
     let own = next.map(|_| (&credential.role, &credential.verifier));
     let open = former().filter(|one| one.revoked_at.is_none());
     let open = open.map(|one| (&one.role, &one.verifier));

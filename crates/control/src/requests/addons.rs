@@ -9,6 +9,7 @@ use howdah_model::ids::{AccountId, AppId, CredentialId, DatabaseId, OperationId}
 use howdah_model::name::{AddonName, AttachmentName, invent_addon_name};
 use howdah_model::operation::provision::{Arguments, How};
 use howdah_model::operation::{Operation, Outcome};
+use howdah_model::permission::Permission;
 use howdah_model::plan::{self, Plan, SERVICE};
 use howdah_model::version::Major;
 use howdah_store::addons::{self, Addon};
@@ -260,6 +261,7 @@ async fn insert(control: &Control, tx: &mut Tx, app: AppId, new: &NewDatabase) -
         role: password::random_role(),
         password: control.keyring().seal(config::CREDENTIAL, id, password.reveal().as_bytes()),
         verifier: scram::verifier(&password),
+        permission: Permission::None,
         created_at: now,
         revoked_at: None,
     };

@@ -8,6 +8,7 @@ use howdah_model::attachment::Namespace;
 use howdah_model::ids::{AccountId, CredentialId, OperationId, ParticipantId};
 use howdah_model::operation::rotate::{Arguments, Former};
 use howdah_model::operation::{Operation, Outcome};
+use howdah_model::permission::Permission;
 use howdah_store::addons::Addon;
 use howdah_store::credentials::{self, Credential, DEFAULT};
 use howdah_store::databases::Database;
@@ -33,13 +34,18 @@ const MOST: usize = 100;
 /// The most characters of a credential's name.
 const LONGEST_NAME: usize = 50;
 
-/// Makes a credential that may enter the database and nothing else: what more it may do, the
+/// Makes a credential that may enter the database and do what is permitted; what more it may do, the
 /// default credential grants it, by its user name. Answers it.
 ///
 /// # Errors
 /// [`Error::Invalid`] when the name will not do or the plan has only the default credential;
 /// [`Error::Conflict`] for a follower, whose credentials are its leader's.
-pub async fn create(control: &Control, addon: &Addon, name: &str) -> Result<Shown> {
+pub async fn create(
+    control: &Control,
+    addon: &Addon,
+    name: &str,
+    permission: Permission,
+) -> Result<Shown> {
     check_owned(addon)?;
     check_offered(addon)?;
     check_name(name)?;
@@ -58,6 +64,7 @@ pub async fn create(control: &Control, addon: &Addon, name: &str) -> Result<Show
         role: password::random_role(),
         password: control.keyring().seal(config::CREDENTIAL, id, password.reveal().as_bytes()),
         verifier: scram::verifier(&password),
+        permission,
         created_at: now,
         revoked_at: None,
     };
@@ -65,6 +72,39 @@ pub async fn create(control: &Control, addon: &Addon, name: &str) -> Result<Show
     let told = tell(&mut tx, &database).await?;
     tx.commit().await?;
     wait_until_applied(control, told).await?;
+    credential(control, &mut *control.reader().get().await?, addon, name).await
+}
+
+/// Changes what a credential is let do with the tables of its database. Answers it.
+///
+/// # Errors
+/// [`Error::Invalid`] for the default credential, which owns them; [`Error::Conflict`] for a
+/// follower.
+pub async fn permit(
+    control: &Control,
+    addon: &Addon,
+    name: &str,
+    permission: Permission,
+) -> Result<Shown> {
+    check_owned(addon)?;
+    check_offered(addon)?;
+    if name == DEFAULT {
+        return Err(Error::invalid(
+            "The default credential owns everything in its database; only others have a \
+             permission.",
+        ));
+    }
+    refuse_follower(&mut *control.reader().get().await?, addon, "given permissions").await?;
+    let mut tx = control.store().begin().await?;
+    let database = lock(&mut tx, addon).await?;
+    let found = credentials::find(&mut tx, database.id, name).await?;
+    let found = found.ok_or(Error::NotFound(Noun::Credential))?;
+    if found.permission != permission {
+        credentials::set_permission(&mut tx, found.id, permission).await?;
+        let told = tell(&mut tx, &database).await?;
+        tx.commit().await?;
+        wait_until_applied(control, told).await?;
+    }
     credential(control, &mut *control.reader().get().await?, addon, name).await
 }
 

@@ -9,6 +9,7 @@ use howdah_model::extension;
 use howdah_model::ids::{AccountId, CredentialId, DatabaseId, OperationId};
 use howdah_model::name::RoleName;
 use howdah_model::operation::{Operation, Outcome, reset as asked};
+use howdah_model::permission::Permission;
 use howdah_model::secret::Secret;
 use howdah_model::version::Version;
 use howdah_store::addons::Addon;
@@ -55,6 +56,8 @@ pub struct Shown {
     pub host: String,
     /// The gateway's port.
     pub port: u16,
+    /// What it is let do with the tables; `None` of the default one, which owns them.
+    pub permission: Option<Permission>,
     /// Whether its next login is being made.
     pub is_rotating: bool,
     /// The roles from before a rotation that still open the database, the newest first.
@@ -72,12 +75,13 @@ pub struct FormerLogin {
 
 impl Shown {
     fn new(control: &Control, addon: &Addon, credential: Credential) -> Result<Self> {
-        let Credential { id, name, role, password, .. } = credential;
+        let Credential { id, name, role, password, permission, .. } = credential;
         let password = control.keyring().open_text(config::CREDENTIAL, id, &password)?;
         let (host, port) = (control.config().gateway_host.clone(), control.config().gateway_port);
         let database = addon.database_name.to_string();
+        let permission = (name != DEFAULT).then_some(permission);
         let (is_rotating, former) = (false, Vec::new());
-        Ok(Self { id, name, role, password, database, host, port, is_rotating, former })
+        Ok(Self { id, name, role, password, database, host, port, permission, is_rotating, former })
     }
 
     /// The URL that opens the database (C9). It holds the password.

@@ -5,6 +5,7 @@ use howdah_model::attachment::Namespace;
 use howdah_model::ids::{AppId, CredentialId, LinkId};
 use howdah_model::link::LinkSpec;
 use howdah_model::name::LinkName;
+use howdah_model::permission::Permission;
 use howdah_store::addons::Addon;
 use howdah_store::credentials::{self, Credential, LINK};
 use howdah_store::links::{self, Link};
@@ -126,6 +127,7 @@ async fn begin(
             password.reveal().as_bytes(),
         ),
         verifier: scram::verifier(&password),
+        permission: Permission::None,
         created_at: now,
         revoked_at: None,
     };

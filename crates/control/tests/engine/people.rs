@@ -9,6 +9,7 @@ use howdah_model::name::AttachmentName;
 use howdah_model::operation::promote::Arguments;
 use howdah_model::operation::provision::{self, Copied, How};
 use howdah_model::operation::{Operation, change_plan, rotate};
+use howdah_model::permission::Permission;
 use howdah_model::plan;
 use howdah_model::protection::Until;
 use howdah_model::secret::Secret;
@@ -63,6 +64,7 @@ impl Ground {
             role: format!("u{number:05}").parse().expect("a name"),
             password: Keyring::new(&[7; 32]).seal("credentials.password", credential, b"x"),
             verifier: verifier(),
+            permission: Permission::None,
             created_at: now,
             revoked_at: None,
         };

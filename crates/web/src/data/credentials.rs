@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use howdah_control::requests::credentials::{self, Rotation, Which};
 use howdah_control::requests::databases::{self, Shown};
 use howdah_model::operation::rotate::Former;
+use howdah_model::permission::Permission;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,6 +38,7 @@ fn shown(credential: &Shown) -> Value {
         "database": credential.database,
         "host": credential.host,
         "port": credential.port,
+        "permission": credential.permission.map(<&str>::from),
         "credentials": std::iter::once(active).chain(former).collect::<Vec<_>>(),
     })
 }
@@ -66,6 +68,8 @@ pub(crate) async fn show(
 #[derive(Debug, Deserialize)]
 pub(crate) struct New {
     name: String,
+    #[serde(default)]
+    permission: Permission,
 }
 
 pub(crate) async fn create(
@@ -75,8 +79,25 @@ pub(crate) async fn create(
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<Value>)> {
     let addon = web.addon(&caller, &database).await?;
-    let made = credentials::create(web.control(), &addon, &new.name).await?;
+    let made = credentials::create(web.control(), &addon, &new.name, new.permission).await?;
     Ok((StatusCode::CREATED, Json(shown(&made))))
+}
+
+/// What a credential shall be let do.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Permit {
+    permission: Permission,
+}
+
+pub(crate) async fn permit(
+    State(web): State<Web>,
+    caller: Caller,
+    Path((database, name)): Path<(String, String)>,
+    Body(to): Body<Permit>,
+) -> Result<Json<Value>> {
+    let addon = web.addon(&caller, &database).await?;
+    let now = credentials::permit(web.control(), &addon, &name, to.permission).await?;
+    Ok(Json(shown(&now)))
 }
 
 pub(crate) async fn destroy(

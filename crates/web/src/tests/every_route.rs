@@ -117,6 +117,7 @@ const ROWS: &[Row] = &[
     ("get",    "/howdah/v1/apps/{app}/operations", "", APP, ""),
     ("get",    "/howdah/v1/operations/{operation}", "", "operation", ""),
     ("get",    "/howdah/v1/databases/{database}/transitions", "", ADDON, ""),
+    ("patch",  "/howdah/v1/databases/{database}/credentials/{name}", r#"{"permission":"none"}"#, ADDON, ""),
     ("get",    "/howdah/v1/databases/{database}/pool", "", ADDON, ""),
     ("get",    "/howdah/v1/databases/{database}/protection", "", ADDON, ""),
     ("put",    "/howdah/v1/databases/{database}/backup", "", ADDON, ""),
