@@ -27,6 +27,7 @@ mod pg_backups_schedules;
 mod pg_copy;
 mod pg_credentials;
 mod pg_credentials_change;
+mod pg_credentials_permissions;
 mod pg_diagnose;
 mod pg_extras;
 mod pg_import;
@@ -96,6 +97,7 @@ const FAMILIES: &[&[Command]] = &[
     pg_import::COMMANDS,
     pg_credentials::COMMANDS,
     pg_credentials_change::COMMANDS,
+    pg_credentials_permissions::COMMANDS,
     pg_links::COMMANDS,
     pg_pooling::COMMANDS,
     pg_reset::COMMANDS,

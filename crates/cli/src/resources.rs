@@ -199,6 +199,9 @@ pub(crate) struct Credential {
     pub(crate) database: String,
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// None of the default one, which owns the tables.
+    #[serde(default)]
+    pub(crate) permission: Option<howdah_model::permission::Permission>,
     #[serde(rename = "credentials", default)]
     pub(crate) logins: Vec<Login>,
 }

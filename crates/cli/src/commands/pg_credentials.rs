@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use howdah_model::attachment::{DEFAULT, Namespace};
 use serde_json::{Value, json};
 
-use super::pg_credentials_change;
+use super::{pg_credentials_change, pg_credentials_permissions};
 use crate::app;
 use crate::command::{APP, Command, DATABASE, Group, Opt, REMOTE, command};
 use crate::database::{self, Database};
@@ -64,14 +64,15 @@ async fn run(session: &Session, given: &Given) -> Result<(), Failure> {
     }
     let data: Vec<Value> = rows
         .iter()
-        .map(|[database, name, user, state, vars]| {
+        .map(|[database, name, user, state, permission, vars]| {
             json!({ "database": database, "name": name, "user": user, "state": state,
-                    "config_vars": vars })
+                    "permission": permission, "config_vars": vars })
         })
         .collect();
     session.answer("credentials", &data, |page| {
         if !rows.is_empty() {
-            page.table(["Database", "Credential", "User", "State", "Config vars"], &rows);
+            let head = ["Database", "Credential", "User", "State", "Permission", "Config vars"];
+            page.table(head, &rows);
         }
     })
 }
@@ -87,7 +88,7 @@ async fn of(session: &Session, database: &Database) -> Result<Vec<Credential>, F
     session.get(&["postgres", "v0", "databases", addon, "credentials"]).await
 }
 
-fn row(database: &Database, credential: &Credential, all: &[Attachment]) -> [String; 5] {
+fn row(database: &Database, credential: &Credential, all: &[Attachment]) -> [String; 6] {
     let addon = &database.attachment.addon;
     let fitting =
         |one: &&Attachment| one.addon.id == addon.id && credential_of(one) == credential.name;
@@ -98,6 +99,7 @@ fn row(database: &Database, credential: &Credential, all: &[Attachment]) -> [Str
         credential.name.clone(),
         users.join(", "),
         credential.state.clone(),
+        pg_credentials_permissions::word(credential).to_owned(),
         vars.join(", "),
     ]
 }

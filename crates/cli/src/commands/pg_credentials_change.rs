@@ -3,9 +3,11 @@
 
 use howdah_model::attachment::DEFAULT;
 use howdah_model::name::PRIMARY;
+use howdah_model::permission::Permission;
 use reqwest::Method;
 use serde_json::json;
 
+use super::pg_credentials_permissions::parsed;
 use crate::command::{APP, CONFIRM, Command, DATABASE, Group, Opt, REMOTE, command};
 use crate::confirm;
 use crate::database::{self, Database};
@@ -15,19 +17,28 @@ use crate::hint::Hint;
 use crate::resources::Credential;
 use crate::session::{Ignored, Session};
 
-const NAME: Opt = Opt::value("name", Some('n'), "NAME", "the credential; it must be said");
+pub(super) const NAME: Opt =
+    Opt::value("name", Some('n'), "NAME", "the credential; it must be said");
 
 pub(super) const COMMANDS: &[Command] = &[
     command("pg:credentials:create", Group::Databases, "Make a credential", |s, g| {
         Box::pin(create(s, g))
     })
     .arguments(&[DATABASE])
-    .options(&[APP, REMOTE, NAME])
+    .options(&[
+        APP,
+        REMOTE,
+        NAME,
+        Opt::value("permission", None, "WORD", "readonly, readwrite or none [default: none]"),
+    ])
     .note(
-        "It may enter the database and nothing else: grant it what it needs by its user name, \
-         which `pg:credentials` shows. Grants stay when it is rotated.",
+        "With none it may enter the database and nothing else: grant it what it needs by its user \
+         name, which `pg:credentials` shows. Grants and permissions stay when it is rotated.",
     )
-    .examples(&["howdah pg:credentials:create DATABASE_URL --name reports -a demo"]),
+    .examples(&[
+        "howdah pg:credentials:create DATABASE_URL --name reports -a demo",
+        "howdah pg:credentials:create -n reports --permission readonly -a demo",
+    ]),
     command("pg:credentials:destroy", Group::Databases, "End a credential", |s, g| {
         Box::pin(destroy(s, g))
     })
@@ -74,24 +85,32 @@ pub(super) const COMMANDS: &[Command] = &[
     .examples(&["howdah pg:credentials:repair-default -a demo --confirm demo"]),
 ];
 
-fn named(given: &Given) -> Result<&str, Failure> {
+pub(super) fn named(given: &Given) -> Result<&str, Failure> {
     given.value("name").ok_or_else(|| Failure::usage("Must specify the credential with --name"))
 }
 
 async fn create(session: &Session, given: &Given) -> Result<(), Failure> {
     let name = named(given)?;
+    let permission = given.value("permission").map(parsed).transpose()?.unwrap_or_default();
     let database = database::named(session, given).await?;
     let addon = &database.attachment.addon.name;
     let step = session.step(&format!("Creating credential {name}"));
     let path = ["postgres", "v0", "databases", addon, "credentials"];
-    let made: Credential = session.post(&path, json!({ "name": name })).await?;
+    let mut body = json!({ "name": name });
+    if permission != Permission::None {
+        body["permission"] = json!(permission);
+    }
+    let made: Credential = session.post(&path, body).await?;
     step.done();
     let app = &database.app;
     let names = [("ADDON", addon.as_str()), ("NAME", name), ("APP", app), ("DATABASE", addon)];
     session.nothing("No app uses it yet", &Hint::AttachCredential.fill(&names));
-    session.nothing("It may only enter the database yet", &Hint::Grant.fill(&names));
+    if permission == Permission::None {
+        session.nothing("It may only enter the database yet", &Hint::Grant.fill(&names));
+    }
     let user = made.logins.first().map(|login| login.user.as_str()).unwrap_or_default();
-    let data = json!({ "database": addon, "name": made.name, "user": user });
+    let data = json!({ "database": addon, "name": made.name, "user": user,
+                       "permission": permission });
     session.answer("credential", &data, |page| page.line(&format!("User name: {user}")))
 }
 

@@ -71,6 +71,96 @@ fn d28_a_credential_is_made_and_destroyed_with_what_to_do_next() {
 }
 
 #[test]
+fn d28_a_credential_is_made_with_a_permission_which_is_shown_and_set() {
+    let one = |permission: Value| {
+        let logins =
+            json!([{ "user": "u7", "password": "p7", "state": "active", "connections": 0 }]);
+        let mut credential = credential("reports", logins);
+        credential["permission"] = permission;
+        credential
+    };
+    let platform = platform(&[
+        (
+            "POST /postgres/v0/databases/postgresql-calm-11111/credentials",
+            201,
+            one(json!("readonly")),
+        ),
+        (
+            "GET /postgres/v0/databases/postgresql-calm-11111/credentials/reports",
+            200,
+            one(json!("readonly")),
+        ),
+        (
+            "PATCH /howdah/v1/databases/postgresql-calm-11111/credentials/reports",
+            200,
+            one(json!("readwrite")),
+        ),
+        (
+            "GET /postgres/v0/databases/id-postgresql-calm-11111/credentials",
+            200,
+            json!([one(json!("none")), one(Value::Null)]),
+        ),
+        ("GET /postgres/v0/databases/id-postgresql-wise-22222/credentials", 200, json!([])),
+    ]);
+    let all = [
+        "pg:credentials:create gold --name reports --permission readonly -a demo",
+        "pg:credentials:create gold --name reports --permission all -a demo",
+        "pg:credentials:permissions gold --name reports -a demo",
+        "pg:credentials:permissions gold --name reports -a demo --json",
+        "pg:credentials:permissions readwrite --name reports -a demo",
+        "pg:credentials:permissions gold all --name reports -a demo",
+        "pg:credentials:permissions gold readwrite -a demo",
+        "pg:credentials -a demo",
+    ];
+    let all: Vec<_> = all.iter().map(|command| platform.howdah(command)).collect();
+    assert_snapshot!(all.join("\n"), @r#"
+    $ howdah pg:credentials:create gold --name reports --permission readonly -a demo
+    User name: u7
+    2> Creating credential reports... done
+    2> No app uses it yet; attach it: `howdah addons:attach postgresql-calm-11111 --credential reports -a demo`
+    exit 0
+    $ howdah pg:credentials:create gold --name reports --permission all -a demo
+    2>  !    all is no permission: say readonly, readwrite or none
+    exit 2
+    $ howdah pg:credentials:permissions gold --name reports -a demo
+    reports on postgresql-calm-11111: readonly
+    exit 0
+    $ howdah pg:credentials:permissions gold --name reports -a demo --json
+    {
+      "data": {
+        "database": "postgresql-calm-11111",
+        "name": "reports",
+        "permission": "readonly"
+      },
+      "meta": {
+        "request_id": "req-1"
+      },
+      "schema": "howdah.v1/credential"
+    }
+    exit 0
+    $ howdah pg:credentials:permissions readwrite --name reports -a demo
+    reports on postgresql-calm-11111: readwrite
+    2> Setting the permission of reports to readwrite... done
+    exit 0
+    $ howdah pg:credentials:permissions gold all --name reports -a demo
+    2>  !    all is no permission: say readonly, readwrite or none
+    exit 2
+    $ howdah pg:credentials:permissions gold readwrite -a demo
+    2>  !    Must specify the credential with --name
+    exit 2
+    $ howdah pg:credentials -a demo
+    Database               Credential  User  State   Permission  Config vars
+    postgresql-calm-11111  reports     u7    active  none
+    postgresql-calm-11111  reports     u7    active  owner
+    exit 0
+    "#);
+    assert_snapshot!(platform.changes().join("\n"), @r#"
+    POST /postgres/v0/databases/postgresql-calm-11111/credentials {"name":"reports","permission":"readonly"}
+    PATCH /howdah/v1/databases/postgresql-calm-11111/credentials/reports {"permission":"readwrite"}
+    "#);
+}
+
+#[test]
 fn d25_d28_rotations_say_which_and_are_confirmed_and_a_reset_prints_the_books_lines() {
     let done = json!({ "message": "done" });
     let platform = platform(&[
@@ -148,8 +238,8 @@ fn d28_a_refusal_is_said_in_the_platforms_words_and_a_rotation_shows_both_users(
     ");
     assert_snapshot!(platform.howdah("pg:credentials -a demo"), @r"
     $ howdah pg:credentials -a demo
-    Database               Credential  User    State     Config vars
-    postgresql-calm-11111  default     u2, u1  rotating  DATABASE_URL, HEROKU_POSTGRESQL_GOLD_URL
+    Database               Credential  User    State     Permission  Config vars
+    postgresql-calm-11111  default     u2, u1  rotating  owner       DATABASE_URL, HEROKU_POSTGRESQL_GOLD_URL
     exit 0
     ");
 }

@@ -280,8 +280,8 @@ fn d24_credentials_are_printed_for_one_database_and_listed_for_all() {
     );
     assert_snapshot!(platform.howdah("pg:credentials -a demo"), @r"
     $ howdah pg:credentials -a demo
-    Database               Credential  User  State   Config vars
-    postgresql-calm-11111  default     u1    active  DATABASE_URL, HEROKU_POSTGRESQL_GOLD_URL
+    Database               Credential  User  State   Permission  Config vars
+    postgresql-calm-11111  default     u1    active  owner       DATABASE_URL, HEROKU_POSTGRESQL_GOLD_URL
     exit 0
     ");
 }

@@ -224,8 +224,8 @@ fn d24_the_var_of_the_pool_is_listed_with_its_credential() {
     ]);
     assert_snapshot!(platform.howdah("pg:credentials -a demo"), @r"
     $ howdah pg:credentials -a demo
-    Database               Credential  User  State   Config vars
-    postgresql-calm-11111  default     u1    active  DATABASE_URL, DATABASE_CONNECTION_POOL_URL
+    Database               Credential  User  State   Permission  Config vars
+    postgresql-calm-11111  default     u1    active  owner       DATABASE_URL, DATABASE_CONNECTION_POOL_URL
     exit 0
     ");
 }
