@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use howdah_model::agent::{CredentialOf, DatabaseSpec};
+use howdah_model::permission::Permission;
 use serde_json::{Value, json};
 
 use super::ground::Ground;
@@ -71,6 +72,37 @@ async fn d28_c20_credentials_are_made_attached_and_destroyed_only_when_nobody_ha
     let refused = ground.call("DELETE", &format!("{PATH}/default"), Value::Null).await;
     assert_eq!(refused.error().2, "Default credential cannot be destroyed.");
     ground.call("POST", PATH, json!({ "name": "reports" })).await.ok();
+}
+
+#[tokio::test]
+async fn d28_what_a_credential_is_permitted_is_shown_and_told_to_the_agent() {
+    let ground = ground("standard-0").await;
+    let permission = async || {
+        let spec = told(&ground).await;
+        let named = spec.credentials.iter().find(|one| one.role != spec.owner);
+        named.expect("it was made").permission
+    };
+    let new = json!({ "name": "reports", "permission": "readonly" });
+    let made = ground.call("POST", PATH, new).await.ok();
+    assert_eq!(
+        (&made["permission"], permission().await),
+        (&json!("readonly"), Permission::Readonly)
+    );
+    let one = "/howdah/v1/databases/postgresql-one/credentials/reports";
+    for (text, wanted) in [("readwrite", Permission::Readwrite), ("none", Permission::None)] {
+        let now = ground.call("PATCH", one, json!({ "permission": text })).await.ok();
+        assert_eq!((&now["permission"], permission().await), (&json!(text), wanted));
+    }
+    let all = ground.get(PATH).await;
+    assert_eq!((&all[0]["permission"], &all[1]["permission"]), (&Value::Null, &json!("none")));
+    for body in [json!({ "permission": "all" }), json!({})] {
+        assert_eq!(ground.call("PATCH", one, body).await.status, 422);
+    }
+    let body = json!({ "permission": "none" });
+    let refused = ground.call("PATCH", &one.replace("reports", "default"), body.clone()).await;
+    assert!(refused.error().2.contains("owns everything"), "{refused:?}");
+    let missing = ground.call("PATCH", &one.replace("reports", "nobody"), body).await;
+    assert_eq!(missing.status, 404);
 }
 
 #[tokio::test]

@@ -117,6 +117,7 @@ async fn d28_credentials_are_shown_to_those_with_access_by_bearer_and_by_basic()
     database: "[database]"
     host: "127.0.0.1"
     name: "default"
+    permission: null
     port: 5433
     state: "active"
     uuid: "[id]"
