@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use howdah_model::agent::{CredentialOf, CredentialSpec, InstanceState, ParticipantObservation};
-use howdah_model::permission::Permission;
 use howdah_model::protection::{Drilled, FollowingBy, Origin, Until};
 use howdah_model::transfer::TransferState;
-use howdah_testkit::clusters::verifier;
 use jiff::Timestamp;
 
 use super::*;
@@ -249,14 +247,8 @@ async fn g13_g20_a_follower_streams_and_becomes_a_database_of_its_own() {
         let agent = Agent::start_with_archive(std::slice::from_ref(&major)).await;
         let mut ledger = Ledger::new(&agent, &major).await;
         let follower = Tenant::new("follower");
-        let credential = CredentialSpec {
-            role: follower.spec.owner.clone(),
-            verifier: verifier(&follower.password),
-            connection_limit: 5,
-            of: CredentialOf::Follower,
-            was: Vec::new(),
-            permission: Permission::None,
-        };
+        let credential =
+            CredentialSpec { of: CredentialOf::Follower, ..follower.spec.credentials[0].clone() };
         let name = ledger.tenant.name.clone();
         next(&mut ledger.spec);
         ledger.spec.databases.get_mut(&name).unwrap().credentials.push(credential);

@@ -70,8 +70,8 @@ fn d28_a_credential_is_made_and_destroyed_with_what_to_do_next() {
     "#);
 }
 
-#[test]
-fn d28_a_credential_is_made_with_a_permission_which_is_shown_and_set() {
+/// Where a credential has a permission.
+fn with_permissions() -> Platform {
     let one = |permission: Value| {
         let logins =
             json!([{ "user": "u7", "password": "p7", "state": "active", "connections": 0 }]);
@@ -79,7 +79,7 @@ fn d28_a_credential_is_made_with_a_permission_which_is_shown_and_set() {
         credential["permission"] = permission;
         credential
     };
-    let platform = platform(&[
+    platform(&[
         (
             "POST /postgres/v0/databases/postgresql-calm-11111/credentials",
             201,
@@ -101,7 +101,12 @@ fn d28_a_credential_is_made_with_a_permission_which_is_shown_and_set() {
             json!([one(json!("none")), one(Value::Null)]),
         ),
         ("GET /postgres/v0/databases/id-postgresql-wise-22222/credentials", 200, json!([])),
-    ]);
+    ])
+}
+
+#[test]
+fn d28_a_credential_is_made_with_a_permission_which_is_shown_and_set() {
+    let platform = with_permissions();
     let all = [
         "pg:credentials:create gold --name reports --permission readonly -a demo",
         "pg:credentials:create gold --name reports --permission all -a demo",
