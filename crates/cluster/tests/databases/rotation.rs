@@ -58,10 +58,8 @@ async fn d25_d26_a_rotation_keeps_sessions_objects_grants_and_the_old_login_unti
         assert_eq!(asked(&late, "select current_user").await, "u_two");
         asked(&late, "set role none").await;
         asked(&late, "create table public.by_alias (a int)").await;
-        assert_eq!(
-            asked(&new, "select has_table_privilege('u_reports', 't', 'select')").await,
-            "t"
-        );
+        let may = "select has_table_privilege('u_reports', 't', 'select')";
+        assert_eq!(asked(&new, may).await, "t");
 
         // A second rotation, while the first is still in use.
         let (mut three, second) = rotated(&two, "three");
@@ -80,15 +78,9 @@ async fn d25_d26_a_rotation_keeps_sessions_objects_grants_and_the_old_login_unti
         }
         assert!(late.ask("select 1").await.is_err(), "its session has ended");
         let last = three.connect(&cluster.socket_dir).await.unwrap();
-        assert_eq!(
-            asked(
-                &last,
-                "select string_agg(tableowner, ' ') from pg_tables \
-                          where schemaname = 'public'"
-            )
-            .await,
-            "u_three u_three u_three"
-        );
+        let owners =
+            "select string_agg(tableowner, ' ') from pg_tables where schemaname = 'public'";
+        assert_eq!(asked(&last, owners).await, "u_three u_three u_three");
         assert_eq!(
             inventory(&cluster).await,
             [
