@@ -116,7 +116,7 @@ impl Databases {
     /// # Errors
     /// See [`SqlError`].
     pub async fn open(cluster: &Cluster) -> Result<Self, SqlError> {
-        let connection = exclusively(cluster, LOCK).await?;
+        let connection = exclusively(cluster, "postgres", LOCK).await?;
         replication::ensure(&connection).await?;
         Ok(Self {
             cluster: cluster.clone(),
@@ -237,12 +237,13 @@ fn outcome(renewed: Result<Result<(), SqlError>, tokio::task::JoinError>) -> Res
     renewed.unwrap_or_else(|panic| Err(SqlError::Lost(panic.to_string())))
 }
 
-/// Opens the only session that holds a lock. Another one that does is ended.
-async fn exclusively(cluster: &Cluster, lock: i64) -> Result<Connection, SqlError> {
-    let connection = cluster.connect("postgres", Limits::WORK).await?;
+/// Opens the only session in a database that holds a lock. Another one that does is ended.
+async fn exclusively(cluster: &Cluster, database: &str, lock: i64) -> Result<Connection, SqlError> {
+    let connection = cluster.connect(database, Limits::WORK).await?;
     let end_others = format!(
         "select pg_terminate_backend(pid, 3000) from pg_locks \
          where locktype = 'advisory' and granted and pid <> pg_backend_pid() \
+         and database = (select oid from pg_database where datname = current_database()) \
          and (classid::bigint << 32 | objid::bigint) = {lock}"
     );
     connection.run(&end_others).await?;

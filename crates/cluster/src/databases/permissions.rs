@@ -18,13 +18,17 @@ use tokio_postgres::error::SqlState;
 
 use super::plan::Task;
 use super::world::{FoundRole, World};
-use super::{Databases, Wanted};
-use crate::connection::{Connection, Limits, SqlError};
+use super::{Databases, Wanted, exclusively};
+use crate::connection::{Connection, SqlError};
 use crate::replication;
 use crate::sql::literal;
 
 /// Grants and revokes. What is right already is left alone.
 const PERMIT: &str = include_str!("permit.sql");
+
+/// Held in a tenant's database by the one session that grants there, so that what a dead
+/// predecessor's is still granting cannot mix with what ours takes back. The number spells `permit`.
+const LOCK: i64 = 0x7065_726d_6974;
 
 /// Deletes the records of roles and databases that are not there any more.
 pub(super) const FORGET: &str = "delete from howdah.permissions p \
@@ -143,7 +147,7 @@ impl Databases {
              permission = excluded.permission, complete = false"
         );
         self.connection.run(&begin).await?;
-        let inside = self.cluster.connect(name.as_str(), Limits::WORK).await?;
+        let inside = exclusively(&self.cluster, name.as_str(), LOCK).await?;
         inside.run("set lock_timeout = '1s'").await?;
         let permit = PERMIT.replace("@role@", role.as_str());
         inside.run(&permit.replace("@permission@", permission.into())).await?;

@@ -78,7 +78,7 @@ and (not d.datallowconn or starts_with(shobj_description(d.oid, 'pg_database'), 
 
 /// Makes one where there is none that is fit, in a session of its own. May be broken off anywhere.
 pub(super) async fn renew(cluster: &Cluster) -> Result<(), SqlError> {
-    let connection = exclusively(cluster, LOCK).await?;
+    let connection = exclusively(cluster, "postgres", LOCK).await?;
     if is_fit(&connection, &cluster.installed).await? {
         return Ok(());
     }

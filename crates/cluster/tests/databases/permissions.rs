@@ -209,7 +209,7 @@ async fn what_was_given_before_a_crash_can_be_taken_back_and_a_busy_table_is_tol
             assert_eq!(left(&cluster, &one).await, "0 0 0", "cut at {nth}");
             if !cutter.has_cut() {
                 assert_eq!(report.unwrap().errors, [""; 0]);
-                assert!(nth > QUESTIONS + 3, "what is given was cut");
+                assert!(nth > QUESTIONS + 6, "what is given was cut");
                 break;
             }
         }
