@@ -37,7 +37,8 @@ impl Heroku {
         // Its plugins start it by name.
         let bin = program.parent().expect("a directory").display().to_string();
         let path = format!("{bin}:{}", std::env::var("PATH").expect("a search path"));
-        env.extend([("PATH".to_owned(), path), ("OCLIF_COLUMNS".to_owned(), "400".to_owned())]);
+        let own = [("PATH", path.as_str()), ("OCLIF_COLUMNS", "400"), ("TZ", "UTC")];
+        env.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         Self { platform, program, env }
     }
 
